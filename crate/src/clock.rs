@@ -1,0 +1,244 @@
+//! The only reader of time. Everything else takes the time as an argument, or a [`Clock`].
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::{Error, Result};
+
+const NANOS: i64 = 1_000_000_000;
+const DAY: i64 = 86_400 * NANOS;
+
+/// The largest time scale: one real second is then one hour.
+const MAX_SCALE: u32 = 3_600;
+
+/// A point in time, in nanoseconds since the Unix epoch (UTC); prints and serialises as RFC 3339.
+///
+/// An integer, because window borders must be exact and a particle filter compares millions of them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The Unix epoch.
+    pub const EPOCH: Self = Self(0);
+
+    /// `nanos` nanoseconds after the Unix epoch.
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the Unix epoch.
+    pub const fn as_nanos(self) -> i64 {
+        self.0
+    }
+
+    /// Seconds from `earlier` to `self`; negative if `earlier` is the later one.
+    pub fn seconds_since(self, earlier: Self) -> f64 {
+        (self.0.saturating_sub(earlier.0)) as f64 / NANOS as f64
+    }
+
+    /// `seconds` (possibly negative) after `self`, rounded to the nanosecond.
+    pub fn plus_seconds(self, seconds: f64) -> Self {
+        Self(self.0.saturating_add((seconds * NANOS as f64).round() as i64))
+    }
+
+    /// Seconds past the full minute, in `0.0..60.0`.
+    pub fn second_of_minute(self) -> f64 {
+        self.0.rem_euclid(60 * NANOS) as f64 / NANOS as f64
+    }
+
+    /// The next instant, `self` included, that lies `second` seconds past a full minute.
+    pub fn next_second(self, second: f64) -> Self {
+        let wanted = (second * NANOS as f64).round() as i64;
+        Self(self.0 + (wanted - self.0).rem_euclid(60 * NANOS))
+    }
+
+    /// The same instant as a chrono date and time.
+    pub fn to_chrono(self) -> DateTime<Utc> {
+        DateTime::from_timestamp_nanos(self.0)
+    }
+
+    /// Wall-clock text, `HH:MM:SS.mmm` (UTC).
+    pub fn clock_text(self) -> String {
+        self.to_chrono().format("%H:%M:%S%.3f").to_string()
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
+    }
+}
+
+/// The span from `earlier` to `self`; zero if `earlier` is the later one.
+impl Sub for Timestamp {
+    type Output = Duration;
+    fn sub(self, earlier: Self) -> Duration {
+        Duration::from_nanos(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl From<DateTime<Utc>> for Timestamp {
+    fn from(at: DateTime<Utc>) -> Self {
+        Self(at.timestamp_nanos_opt().unwrap_or(i64::MAX))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_chrono().to_rfc3339_opts(SecondsFormat::AutoSi, true))
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        DateTime::<Utc>::deserialize(deserializer).map(Self::from)
+    }
+}
+
+/// A source of time that can also wait: real, scaled (a minute lasts a second at scale 60) or virtual.
+///
+/// # Scaled time
+/// Scaled time runs from the UTC midnight before the clock was made. Midnights are whole minutes apart, so every
+/// process with the same scale agrees on the second of the minute, whenever it started.
+///
+/// # Virtual time
+/// [`Clock::virtual_from`] follows the paused clock of a tokio runtime (`start_paused`): time jumps to the next
+/// sleeper, so an hour of measuring takes milliseconds and concurrent sleepers stay exact.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    source: Source,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    System,
+    Runtime { origin: tokio::time::Instant, at_origin: Timestamp, scale: u32 },
+}
+
+impl Clock {
+    /// The system's wall clock.
+    pub fn system() -> Self {
+        Self { source: Source::System }
+    }
+
+    /// A clock that lives `scale` times faster than the system's, 1 to 3,600.
+    ///
+    /// # Errors
+    /// A usage error if `scale` is out of range.
+    pub fn scaled(scale: u32) -> Result<Self> {
+        match scale {
+            1 => Ok(Self::system()),
+            2..=MAX_SCALE => {
+                let now = system_now();
+                let midnight = now.0 - now.0.rem_euclid(DAY);
+                let at_origin = Timestamp(midnight + (now.0 - midnight) * i64::from(scale));
+                Ok(Self { source: Source::Runtime { origin: runtime_now(), at_origin, scale } })
+            }
+            _ => Err(Error::usage(format!("time scale {scale} is out of range: use 1 to {MAX_SCALE}"))),
+        }
+    }
+
+    /// A clock that reads `start` now and then follows the time of the tokio runtime, paused or not.
+    pub fn virtual_from(start: Timestamp) -> Self {
+        Self { source: Source::Runtime { origin: runtime_now(), at_origin: start, scale: 1 } }
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        match self.source {
+            Source::System => system_now(),
+            Source::Runtime { origin, at_origin, scale } => at_origin + (runtime_now() - origin) * scale,
+        }
+    }
+
+    /// How many times faster than real time this clock runs.
+    pub fn scale(&self) -> u32 {
+        match self.source {
+            Source::System => 1,
+            Source::Runtime { scale, .. } => scale,
+        }
+    }
+
+    /// Waits until this clock reads `until`; returns at once if it already does.
+    pub async fn sleep_until(&self, until: Timestamp) {
+        while self.now() < until {
+            self.runtime_sleep(until - self.now()).await;
+        }
+    }
+
+    /// Waits for `span` of this clock's time.
+    pub async fn sleep(&self, span: Duration) {
+        self.sleep_until(self.now() + span).await;
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that sleeps")]
+    async fn runtime_sleep(&self, span: Duration) {
+        tokio::time::sleep(span / self.scale()).await;
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
+fn system_now() -> Timestamp {
+    Utc::now().into()
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the runtime's clock")]
+fn runtime_now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn next_second_is_at_most_a_minute_away_and_includes_now() {
+        let at = Timestamp::from_nanos(90 * NANOS);
+        assert_eq!(at.next_second(30.0), at);
+        assert_eq!(at.next_second(35.0), Timestamp::from_nanos(95 * NANOS));
+        assert_eq!(at.next_second(5.0), Timestamp::from_nanos(125 * NANOS));
+    }
+
+    #[test]
+    fn serialises_as_rfc_3339_and_back_without_loss() {
+        let at = Timestamp::from_nanos(1_500_000_000_123_456_000);
+        let text = serde_json::to_string(&at).unwrap();
+        assert_eq!(text, "\"2017-07-14T02:40:00.123456Z\"");
+        assert_eq!(serde_json::from_str::<Timestamp>(&text).unwrap(), at);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn virtual_time_jumps_to_the_sleeper() {
+        let clock = Clock::virtual_from(Timestamp::EPOCH);
+        clock.sleep(Duration::from_secs(3_600)).await;
+        let late = clock.now().seconds_since(Timestamp::EPOCH) - 3_600.0;
+        assert!((0.0..0.01).contains(&late), "late by {late} s");
+    }
+
+    #[tokio::test]
+    async fn two_scaled_clocks_agree_on_the_second_of_the_minute() {
+        let one = Clock::scaled(60).unwrap();
+        one.sleep(Duration::from_secs(3)).await;
+        let other = Clock::scaled(60).unwrap();
+        let apart = (one.now().second_of_minute() - other.now().second_of_minute()).abs();
+        assert!(apart.min(60.0 - apart) < 1.0, "apart by {apart} s");
+        assert!(Clock::scaled(0).unwrap_err().is_usage());
+    }
+}

@@ -1,0 +1,105 @@
+use std::error::Error as StdError;
+use std::fmt;
+
+/// What went wrong, in one line that ends with what to do next.
+///
+/// Throttling is not an error: it is an [`Outcome`](crate::Outcome). An `Error` means that something could not
+/// be done at all. Both `Display` and `Debug` print the whole cause chain, so a notebook cell that ends in `?`
+/// shows a sentence instead of a struct.
+pub struct Error {
+    kind: Kind,
+    message: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Usage,
+    Setup,
+    Trace,
+    Budget,
+    Output,
+}
+
+/// The crate's result type.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    pub(crate) fn setup(message: impl Into<String>) -> Self {
+        Self::new(Kind::Setup, message)
+    }
+
+    pub(crate) fn trace(message: impl Into<String>) -> Self {
+        Self::new(Kind::Trace, message)
+    }
+
+    pub(crate) fn budget(message: impl Into<String>) -> Self {
+        Self::new(Kind::Budget, message)
+    }
+
+    pub(crate) fn output(message: impl Into<String>) -> Self {
+        Self::new(Kind::Output, message)
+    }
+
+    pub(crate) fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// An argument is out of range, or two of them contradict each other.
+    pub fn is_usage(&self) -> bool {
+        self.kind == Kind::Usage
+    }
+
+    /// The endpoint cannot be used as configured: credentials, Region, model access, address.
+    pub fn is_setup(&self) -> bool {
+        self.kind == Kind::Setup
+    }
+
+    /// A trace is corrupt, empty or does not belong to this run.
+    pub fn is_trace(&self) -> bool {
+        self.kind == Kind::Trace
+    }
+
+    /// The token budget does not allow the next request.
+    pub fn is_budget(&self) -> bool {
+        self.kind == Kind::Budget
+    }
+
+    /// A trace, chart or report cannot be written where it was asked for.
+    pub fn is_output(&self) -> bool {
+        self.kind == Kind::Output
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        let mut cause = self.source();
+        while let Some(inner) = cause {
+            write!(f, ": {inner}")?;
+            cause = inner.source();
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_ref().map(|source| &**source as &(dyn StdError + 'static))
+    }
+}

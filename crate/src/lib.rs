@@ -1,0 +1,20 @@
+//! Measures how Amazon Bedrock's quotas work, and keeps a client under them.
+
+mod clock;
+mod endpoint;
+mod error;
+mod limiter;
+mod quota;
+mod trace;
+mod verdict;
+
+pub use clock::{Clock, Timestamp};
+pub use endpoint::{Request, Response};
+pub use error::{Error, Result};
+pub use limiter::{
+    AnchoredWindow, AnyLimiter, Decision, FixedWindow, Limiter, Mechanism, MechanismId, Pool, PoolDecision,
+    RejectedCost, SlidingCounter, SlidingLog, SteppedBucket, TokenBucket,
+};
+pub use quota::{QuotaKind, Usage, reserved_tokens, settled_tokens};
+pub use trace::{LATE_AFTER_S, Observation, Outcome, ThrottleMessage, Trace};
+pub use verdict::{Binding, Candidate, ClockAnswer, Conclusion, Ranked, Spent, Verdict};

@@ -1,0 +1,246 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AnchoredWindow, Decision, FixedWindow, Limiter, SlidingCounter, SlidingLog, SteppedBucket, TokenBucket,
+};
+use crate::{Error, Result, Timestamp};
+
+/// The name of a mechanism, as in JSON and on the command line.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum,
+)]
+#[serde(rename_all = "snake_case")]
+#[clap(rename_all = "snake_case")]
+pub enum MechanismId {
+    /// Resets at fixed instants, such as the clock minute.
+    FixedWindow,
+    /// Resets a fixed time after first use.
+    AnchoredWindow,
+    /// Counts exactly the last window's length.
+    SlidingLog,
+    /// Estimates the sliding sum from two clock-aligned counts.
+    SlidingCounter,
+    /// Refills continuously.
+    TokenBucket,
+    /// Refills in ticks.
+    SteppedBucket,
+}
+
+impl MechanismId {
+    /// All mechanisms.
+    pub const ALL: [Self; 6] = [
+        Self::FixedWindow,
+        Self::AnchoredWindow,
+        Self::SlidingLog,
+        Self::SlidingCounter,
+        Self::TokenBucket,
+        Self::SteppedBucket,
+    ];
+
+    /// The id in JSON and on the command line.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::FixedWindow => "fixed_window",
+            Self::AnchoredWindow => "anchored_window",
+            Self::SlidingLog => "sliding_log",
+            Self::SlidingCounter => "sliding_counter",
+            Self::TokenBucket => "token_bucket",
+            Self::SteppedBucket => "stepped_bucket",
+        }
+    }
+}
+
+impl fmt::Display for MechanismId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+/// A mechanism with its parameters: what a [`Limiter`] is built from, and what a verdict names.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "mechanism", content = "parameters", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the fields are the parameters that the limiters' constructors document")]
+pub enum Mechanism {
+    /// See [`FixedWindow`].
+    FixedWindow { limit: u64, window_s: f64, offset_s: f64 },
+    /// See [`AnchoredWindow`].
+    AnchoredWindow { limit: u64, window_s: f64 },
+    /// See [`SlidingLog`].
+    SlidingLog { limit: u64, window_s: f64 },
+    /// See [`SlidingCounter`].
+    SlidingCounter { limit: u64, window_s: f64, offset_s: f64 },
+    /// See [`TokenBucket`].
+    TokenBucket { capacity: u64, refill_per_s: f64 },
+    /// See [`SteppedBucket`].
+    SteppedBucket { capacity: u64, refill_per_s: f64, tick_s: f64, offset_s: f64 },
+}
+
+impl Mechanism {
+    /// The mechanism `id` that enforces `limit` a minute, with the usual parameters: windows of 60 s aligned to the
+    /// clock, buckets of one minute's capacity, ticks of 10 s.
+    pub fn per_minute(id: MechanismId, limit: u64) -> Self {
+        let (window_s, offset_s) = (60.0, 0.0);
+        let refill_per_s = limit as f64 / 60.0;
+        match id {
+            MechanismId::FixedWindow => Self::FixedWindow { limit, window_s, offset_s },
+            MechanismId::AnchoredWindow => Self::AnchoredWindow { limit, window_s },
+            MechanismId::SlidingLog => Self::SlidingLog { limit, window_s },
+            MechanismId::SlidingCounter => Self::SlidingCounter { limit, window_s, offset_s },
+            MechanismId::TokenBucket => Self::TokenBucket { capacity: limit, refill_per_s },
+            MechanismId::SteppedBucket => {
+                Self::SteppedBucket { capacity: limit, refill_per_s, tick_s: 10.0, offset_s }
+            }
+        }
+    }
+
+    /// The mechanism's name.
+    pub fn id(&self) -> MechanismId {
+        match self {
+            Self::FixedWindow { .. } => MechanismId::FixedWindow,
+            Self::AnchoredWindow { .. } => MechanismId::AnchoredWindow,
+            Self::SlidingLog { .. } => MechanismId::SlidingLog,
+            Self::SlidingCounter { .. } => MechanismId::SlidingCounter,
+            Self::TokenBucket { .. } => MechanismId::TokenBucket,
+            Self::SteppedBucket { .. } => MechanismId::SteppedBucket,
+        }
+    }
+
+    /// The largest cost that can ever be admitted: the limit of a window, the capacity of a bucket.
+    pub fn ceiling(&self) -> u64 {
+        match *self {
+            Self::FixedWindow { limit, .. }
+            | Self::AnchoredWindow { limit, .. }
+            | Self::SlidingLog { limit, .. }
+            | Self::SlidingCounter { limit, .. } => limit,
+            Self::TokenBucket { capacity, .. } | Self::SteppedBucket { capacity, .. } => capacity,
+        }
+    }
+
+    /// Checks the ranges: a ceiling of 1 to 10^12, windows and ticks of 1 ms to 7 days, a refill above 0.
+    ///
+    /// # Errors
+    /// A usage error that names the parameter.
+    pub fn validated(self) -> Result<Self> {
+        let check = |what: &str, value: f64, low: f64, high: f64| match (low..=high).contains(&value) {
+            true => Ok(()),
+            false => Err(Error::usage(format!("{what} {value} is out of range: use {low} to {high}"))),
+        };
+        check("limit", self.ceiling() as f64, 1.0, 1e12)?;
+        let (period_s, offset_s, refill_per_s) = match self {
+            Self::AnchoredWindow { window_s, .. } | Self::SlidingLog { window_s, .. } => (window_s, 0.0, 1.0),
+            Self::FixedWindow { window_s, offset_s, .. }
+            | Self::SlidingCounter { window_s, offset_s, .. } => (window_s, offset_s, 1.0),
+            Self::TokenBucket { refill_per_s, .. } => (1.0, 0.0, refill_per_s),
+            Self::SteppedBucket { refill_per_s, tick_s, offset_s, .. } => (tick_s, offset_s, refill_per_s),
+        };
+        check("window or tick (seconds)", period_s, 1e-3, 604_800.0)?;
+        check("offset (seconds)", offset_s, 0.0, 604_800.0)?;
+        check("refill (a second)", refill_per_s, 1e-9, 1e12)?;
+        Ok(self)
+    }
+
+    /// A fresh limiter: nothing used, buckets full.
+    pub fn limiter(&self) -> AnyLimiter {
+        match *self {
+            Self::FixedWindow { limit, window_s, offset_s } => {
+                AnyLimiter::FixedWindow(FixedWindow::new(limit, window_s, offset_s))
+            }
+            Self::AnchoredWindow { limit, window_s } => {
+                AnyLimiter::AnchoredWindow(AnchoredWindow::new(limit, window_s))
+            }
+            Self::SlidingLog { limit, window_s } => AnyLimiter::SlidingLog(SlidingLog::new(limit, window_s)),
+            Self::SlidingCounter { limit, window_s, offset_s } => {
+                AnyLimiter::SlidingCounter(SlidingCounter::new(limit, window_s, offset_s))
+            }
+            Self::TokenBucket { capacity, refill_per_s } => {
+                AnyLimiter::TokenBucket(TokenBucket::new(capacity, refill_per_s))
+            }
+            Self::SteppedBucket { capacity, refill_per_s, tick_s, offset_s } => {
+                AnyLimiter::SteppedBucket(SteppedBucket::new(capacity, refill_per_s, tick_s, offset_s))
+            }
+        }
+    }
+}
+
+/// A short sentence part, such as `token bucket of 8000, refilled at 133.3 a second`.
+impl fmt::Display for Mechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FixedWindow { limit, window_s, offset_s } if *offset_s < 0.5 => {
+                write!(f, "fixed window, clock-aligned: {limit} in {window_s:.0} s")
+            }
+            Self::FixedWindow { limit, window_s, offset_s } => {
+                write!(f, "fixed window: {limit} in {window_s:.0} s, reset at second {offset_s:.1}")
+            }
+            Self::AnchoredWindow { limit, window_s } => {
+                write!(f, "anchored window: {limit} in {window_s:.0} s from first use")
+            }
+            Self::SlidingLog { limit, window_s } => {
+                write!(f, "sliding log: {limit} in any {window_s:.0} s")
+            }
+            Self::SlidingCounter { limit, window_s, .. } => {
+                write!(f, "sliding counter: about {limit} in any {window_s:.0} s")
+            }
+            Self::TokenBucket { capacity, refill_per_s } => {
+                write!(f, "token bucket of {capacity}, refilled at {refill_per_s:.1} a second")
+            }
+            Self::SteppedBucket { capacity, refill_per_s, tick_s, .. } => {
+                write!(
+                    f,
+                    "bucket of {capacity}, refilled by {:.0} every {tick_s:.1} s",
+                    refill_per_s * tick_s
+                )
+            }
+        }
+    }
+}
+
+/// Any of the limiters, without a heap allocation or a type parameter.
+#[derive(Clone, Debug)]
+pub enum AnyLimiter {
+    /// See [`FixedWindow`].
+    FixedWindow(FixedWindow),
+    /// See [`AnchoredWindow`].
+    AnchoredWindow(AnchoredWindow),
+    /// See [`SlidingLog`].
+    SlidingLog(SlidingLog),
+    /// See [`SlidingCounter`].
+    SlidingCounter(SlidingCounter),
+    /// See [`TokenBucket`].
+    TokenBucket(TokenBucket),
+    /// See [`SteppedBucket`].
+    SteppedBucket(SteppedBucket),
+}
+
+macro_rules! each {
+    ($any:expr, $limiter:ident => $call:expr) => {
+        match $any {
+            AnyLimiter::FixedWindow($limiter) => $call,
+            AnyLimiter::AnchoredWindow($limiter) => $call,
+            AnyLimiter::SlidingLog($limiter) => $call,
+            AnyLimiter::SlidingCounter($limiter) => $call,
+            AnyLimiter::TokenBucket($limiter) => $call,
+            AnyLimiter::SteppedBucket($limiter) => $call,
+        }
+    };
+}
+
+impl Limiter for AnyLimiter {
+    fn check(&self, now: Timestamp, cost: u64) -> Decision {
+        each!(self, limiter => limiter.check(now, cost))
+    }
+
+    fn charge(&mut self, now: Timestamp, cost: u64) {
+        each!(self, limiter => limiter.charge(now, cost));
+    }
+
+    fn refund(&mut self, now: Timestamp, charged_at: Timestamp, amount: u64) {
+        each!(self, limiter => limiter.refund(now, charged_at, amount));
+    }
+
+    fn remaining(&self, now: Timestamp) -> f64 {
+        each!(self, limiter => limiter.remaining(now))
+    }
+}

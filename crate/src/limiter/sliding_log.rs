@@ -1,0 +1,71 @@
+use std::collections::VecDeque;
+
+use super::{Decision, Limiter, nanos};
+use crate::Timestamp;
+
+/// At most `limit` in every interval of one window's length: each charge counts for exactly that long.
+#[derive(Clone, Debug)]
+pub struct SlidingLog {
+    limit: u64,
+    window: i64,
+    /// Charges that may still count, oldest first.
+    entries: VecDeque<(Timestamp, u64)>,
+    used: u64,
+}
+
+impl SlidingLog {
+    /// `limit` in every interval of `window_s` seconds.
+    pub fn new(limit: u64, window_s: f64) -> Self {
+        Self { limit, window: nanos(window_s), entries: VecDeque::new(), used: 0 }
+    }
+
+    fn lapses(&self, charged_at: Timestamp) -> Timestamp {
+        Timestamp::from_nanos(charged_at.as_nanos() + self.window)
+    }
+
+    fn used_at(&self, now: Timestamp) -> u64 {
+        let lapsed = self.entries.iter().take_while(|(at, _)| self.lapses(*at) <= now);
+        self.used - lapsed.map(|(_, cost)| cost).sum::<u64>()
+    }
+}
+
+impl Limiter for SlidingLog {
+    fn check(&self, now: Timestamp, cost: u64) -> Decision {
+        let mut used = self.used_at(now);
+        if used.saturating_add(cost) <= self.limit {
+            return Decision::Admitted;
+        }
+        let live = self.entries.iter().filter(|(at, _)| self.lapses(*at) > now);
+        for (at, charged) in live {
+            used -= charged;
+            if used.saturating_add(cost) <= self.limit {
+                return Decision::retry(self.lapses(*at));
+            }
+        }
+        Decision::NEVER
+    }
+
+    fn charge(&mut self, now: Timestamp, cost: u64) {
+        let now = self.entries.back().map_or(now, |(last, _)| now.max(*last));
+        while let Some((at, charged)) = self.entries.front().copied()
+            && self.lapses(at) <= now
+        {
+            self.used -= charged;
+            self.entries.pop_front();
+        }
+        self.entries.push_back((now, cost));
+        self.used = self.used.saturating_add(cost);
+    }
+
+    fn refund(&mut self, _now: Timestamp, charged_at: Timestamp, amount: u64) {
+        if let Some((_, charged)) = self.entries.iter_mut().rev().find(|(at, _)| *at == charged_at) {
+            let returned = amount.min(*charged);
+            *charged -= returned;
+            self.used -= returned;
+        }
+    }
+
+    fn remaining(&self, now: Timestamp) -> f64 {
+        self.limit as f64 - self.used_at(now) as f64
+    }
+}

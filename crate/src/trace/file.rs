@@ -1,0 +1,167 @@
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use super::record::Record;
+use super::{Observation, Outcome};
+use crate::{Error, Result};
+
+/// Observations in the order they were made, in memory and, if it has a file, on disk.
+///
+/// The file is JSON lines and only ever grows. Each line is written and synced before [`append`](Self::append)
+/// returns, so a process that dies at any moment loses at most the request in flight. A line with the `sent` and
+/// `request_id` of an earlier one replaces it: that is how an observation gets its name afterwards.
+#[derive(Debug, Default)]
+pub struct Trace {
+    observations: Vec<Observation>,
+    file: Option<(File, PathBuf)>,
+}
+
+impl Trace {
+    /// A trace without a file.
+    pub fn in_memory() -> Self {
+        Self::default()
+    }
+
+    /// A new trace in a new file.
+    ///
+    /// # Errors
+    /// An output error if `path` exists or cannot be created: a trace is never written over.
+    pub fn create(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let file = OpenOptions::new().append(true).create_new(true).open(path).map_err(|cause| {
+            let advice = match cause.kind() {
+                std::io::ErrorKind::AlreadyExists => {
+                    "it exists; name another file, or continue it with --resume"
+                }
+                _ => "name a file in a folder that exists and is writable",
+            };
+            Error::output(format!("cannot create the trace {} ({advice})", path.display())).because(cause)
+        })?;
+        Ok(Self { observations: Vec::new(), file: Some((file, path.into())) })
+    }
+
+    /// Reads a trace; further observations stay in memory.
+    ///
+    /// # Errors
+    /// A trace error that names the line if the file is empty, binary, corrupt or cut off.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|cause| unreadable(path, cause))?;
+        let observations = parse(&bytes, path)?;
+        if observations.is_empty() {
+            return Err(Error::trace(format!(
+                "{} line 1: the trace is empty; name a file that `measure` has written",
+                path.display()
+            )));
+        }
+        Ok(Self { observations, file: None })
+    }
+
+    /// Reads a trace and continues it in its file. A last line that was cut off by a crash is dropped.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), except that an empty trace is continued; an output error if it cannot be written.
+    pub fn resume(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let mut file =
+            OpenOptions::new().read(true).append(true).open(path).map_err(|cause| unreadable(path, cause))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|cause| unreadable(path, cause))?;
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+        let cut_off = parse(&bytes[whole..], path).is_err();
+        let kept = if cut_off { &bytes[..whole] } else { &bytes[..] };
+        let observations = parse(kept, path)?;
+        let mut trace = Self { observations, file: Some((file, path.into())) };
+        if cut_off {
+            trace.write(|file| {
+                file.set_len(whole as u64).and_then(|()| file.seek(SeekFrom::End(0)).map(drop))
+            })?;
+        } else if !kept.is_empty() && !kept.ends_with(b"\n") {
+            trace.write(|file| file.write_all(b"\n"))?;
+        }
+        Ok(trace)
+    }
+
+    /// Adds an observation, or replaces the one it is a later version of; on disk before this returns.
+    ///
+    /// # Errors
+    /// An output error if the line cannot be written. The observation is then kept in memory all the same.
+    pub fn append(&mut self, observation: Observation) -> Result<()> {
+        let line = serde_json::to_string(&observation)
+            .map_err(|cause| Error::output("cannot serialise an observation").because(cause))?;
+        merge(&mut self.observations, observation);
+        self.write(|file| file.write_all(format!("{line}\n").as_bytes()).and_then(|()| file.sync_data()))
+    }
+
+    /// The observations, oldest first.
+    pub fn observations(&self) -> &[Observation] {
+        &self.observations
+    }
+
+    /// Where the trace is kept, if on disk.
+    pub fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(|(_, path)| path.as_path())
+    }
+
+    /// How many observations ended as `wanted` says.
+    pub fn count(&self, wanted: impl Fn(Outcome) -> bool) -> usize {
+        self.observations.iter().filter(|observation| wanted(observation.outcome())).count()
+    }
+
+    fn write(&mut self, write: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<()> {
+        let Some((file, path)) = &mut self.file else { return Ok(()) };
+        write(file).map_err(|cause| {
+            let advice = "earlier lines are kept; free some space or continue it elsewhere from a copy";
+            Error::output(format!("cannot write the trace {} ({advice})", path.display())).because(cause)
+        })
+    }
+}
+
+impl From<Vec<Observation>> for Trace {
+    fn from(observations: Vec<Observation>) -> Self {
+        Self { observations, file: None }
+    }
+}
+
+fn parse(bytes: &[u8], path: &Path) -> Result<Vec<Observation>> {
+    let mut observations: Vec<Observation> = Vec::new();
+    for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        let number = index + 1;
+        let at = |what: String| format!("{} line {number}: {what}", path.display());
+        let line = std::str::from_utf8(line)
+            .map_err(|_| Error::trace(at("not text; a trace is a file of JSON lines".into())))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let record: Record = serde_json::from_str(line).map_err(|cause| {
+            let what =
+                if cause.is_eof() { "cut off in the middle of a record" } else { "not an observation" };
+            Error::trace(at(format!(
+                "{what}; remove the line, or let `measure --resume` drop a cut-off last one"
+            )))
+            .because(cause)
+        })?;
+        let previous = observations.last().map(|last| last.sent);
+        let observation =
+            record.into_observation(previous).map_err(|cause| Error::trace(at(cause.to_string())))?;
+        merge(&mut observations, observation);
+    }
+    Ok(observations)
+}
+
+fn merge(observations: &mut Vec<Observation>, observation: Observation) {
+    let same = |earlier: &&mut Observation| {
+        observation.request_id.is_some()
+            && earlier.request_id == observation.request_id
+            && earlier.sent == observation.sent
+    };
+    match observations.iter_mut().rev().find(same) {
+        Some(earlier) => *earlier = observation,
+        None => observations.push(observation),
+    }
+}
+
+fn unreadable(path: &Path, cause: std::io::Error) -> Error {
+    Error::trace(format!("cannot read the trace {}", path.display())).because(cause)
+}

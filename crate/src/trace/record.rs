@@ -1,0 +1,87 @@
+use chrono::{NaiveTime, Timelike};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{Observation, without_account_ids};
+use crate::{Error, Result, Timestamp};
+
+const DAY_S: f64 = 86_400.0;
+
+/// One line of a trace as it stands in the file: ours, or an imported one that lacks most fields.
+#[derive(Deserialize)]
+pub(super) struct Record {
+    phase: Option<String>,
+    name: Option<String>,
+    scheduled: Option<Timestamp>,
+    sent: Option<Timestamp>,
+    finished: Option<Timestamp>,
+    tokens_estimated: Option<u64>,
+    max_tokens: Option<u64>,
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    status: Option<u16>,
+    error_type: Option<String>,
+    error: Option<String>,
+    request_id: Option<String>,
+    model: Option<String>,
+    region: Option<String>,
+    endpoint: Option<String>,
+    time_scale: Option<u32>,
+    hidden_retries: Option<u32>,
+    /// Imported: `HH:MM:SS` without a date.
+    local_time: Option<NaiveTime>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+impl Record {
+    /// Fills in what is missing. A time that is known to `time_resolution_s` only (1 s unless the line says
+    /// otherwise) becomes an interval of that length. `previous` puts times without a date in order.
+    pub(super) fn into_observation(self, previous: Option<Timestamp>) -> Result<Observation> {
+        let resolution_s = match self.extra.get("time_resolution_s") {
+            Some(value) => value.as_f64().filter(|s| (0.0..=60.0).contains(s)).ok_or_else(|| {
+                Error::trace(format!("time_resolution_s {value} is not a number of seconds from 0 to 60"))
+            })?,
+            None if self.local_time.is_some() => 1.0,
+            None => 0.0,
+        };
+        let sent = match (self.sent, self.local_time) {
+            (Some(sent), _) => sent,
+            (None, Some(time)) => on_a_day(time, previous),
+            (None, None) => return Err(Error::trace("neither `sent` nor `local_time` says when it left")),
+        };
+        let finished = self.finished.unwrap_or(sent).max(sent.plus_seconds(resolution_s));
+        if self.status.is_none() && self.error_type.is_none() && self.error.is_none() {
+            return Err(Error::trace("neither `status` nor `error` says what came of it"));
+        }
+        Ok(Observation {
+            phase: self.phase.unwrap_or_default(),
+            name: self.name.unwrap_or_default(),
+            scheduled: self.scheduled,
+            sent,
+            finished,
+            tokens_estimated: self.tokens_estimated.or(self.input_tokens).unwrap_or_default(),
+            max_tokens: self.max_tokens.unwrap_or_default(),
+            input_tokens: self.input_tokens,
+            output_tokens: self.output_tokens,
+            status: self.status,
+            error_type: self.error_type,
+            error: self.error.as_deref().map(without_account_ids),
+            request_id: self.request_id,
+            model: self.model.as_deref().map(without_account_ids).unwrap_or_default(),
+            region: self.region.unwrap_or_default(),
+            endpoint: self.endpoint.unwrap_or_else(|| "imported".into()),
+            time_scale: self.time_scale.unwrap_or(1),
+            hidden_retries: self.hidden_retries.unwrap_or_default(),
+            extra: self.extra,
+        })
+    }
+}
+
+/// A time of day on the first day, from the epoch on, that does not put it before `previous`.
+fn on_a_day(time: NaiveTime, previous: Option<Timestamp>) -> Timestamp {
+    let midnight_s = f64::from(time.num_seconds_from_midnight()) + f64::from(time.nanosecond()) / 1e9;
+    let first = Timestamp::EPOCH.plus_seconds(midnight_s);
+    let days = previous.map_or(0.0, |previous| (previous.seconds_since(first) / DAY_S).ceil().max(0.0));
+    first.plus_seconds(days * DAY_S)
+}

@@ -1,0 +1,1 @@
+//! Tests that cross module or process borders live in `tests/`.
