@@ -1,5 +1,6 @@
 //! Measures how Amazon Bedrock's quotas work, and keeps a client under them.
 
+mod analysis;
 mod clock;
 mod endpoint;
 mod error;
@@ -8,6 +9,7 @@ mod quota;
 mod trace;
 mod verdict;
 
+pub use analysis::{Assumptions, analyze};
 pub use clock::{Clock, Timestamp};
 pub use endpoint::{Request, Response};
 pub use error::{Error, Result};

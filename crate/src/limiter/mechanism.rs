@@ -164,33 +164,38 @@ impl Mechanism {
     }
 }
 
-/// A short sentence part, such as `token bucket of 8000, refilled at 133.3 a second`.
+/// A noun phrase, such as `token bucket of 8000 refilled by 8000 a minute`.
 impl fmt::Display for Mechanism {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::FixedWindow { limit, window_s, offset_s } if *offset_s < 0.5 => {
-                write!(f, "fixed window, clock-aligned: {limit} in {window_s:.0} s")
-            }
             Self::FixedWindow { limit, window_s, offset_s } => {
-                write!(f, "fixed window: {limit} in {window_s:.0} s, reset at second {offset_s:.1}")
+                let from_full = offset_s.min(window_s - offset_s);
+                if *window_s == 60.0 && from_full <= 1.0 {
+                    write!(f, "clock-aligned window of {limit} in 60 s")
+                } else {
+                    write!(
+                        f,
+                        "fixed window of {limit} in {window_s:.0} s that resets at second {offset_s:.1}"
+                    )
+                }
             }
             Self::AnchoredWindow { limit, window_s } => {
-                write!(f, "anchored window: {limit} in {window_s:.0} s from first use")
+                write!(f, "window of {limit} in {window_s:.0} s from first use")
             }
             Self::SlidingLog { limit, window_s } => {
-                write!(f, "sliding log: {limit} in any {window_s:.0} s")
+                write!(f, "sliding log of {limit} in any {window_s:.0} s")
             }
             Self::SlidingCounter { limit, window_s, .. } => {
-                write!(f, "sliding counter: about {limit} in any {window_s:.0} s")
+                write!(f, "sliding counter of about {limit} in any {window_s:.0} s")
             }
             Self::TokenBucket { capacity, refill_per_s } => {
-                write!(f, "token bucket of {capacity}, refilled at {refill_per_s:.1} a second")
+                write!(f, "token bucket of {capacity} refilled by {:.0} a minute", refill_per_s * 60.0)
             }
             Self::SteppedBucket { capacity, refill_per_s, tick_s, .. } => {
                 write!(
                     f,
-                    "bucket of {capacity}, refilled by {:.0} every {tick_s:.1} s",
-                    refill_per_s * tick_s
+                    "bucket of {capacity} refilled by {:.0} a minute in ticks of {tick_s:.1} s",
+                    refill_per_s * 60.0
                 )
             }
         }

@@ -1,0 +1,171 @@
+//! From a trace to a [`Verdict`]: every mechanism is replayed over what was observed, integrated over its unknown
+//! parameters, and what remains is said in words.
+
+mod belief;
+mod evidence;
+mod hypothesis;
+mod posterior;
+mod prior;
+mod reasons;
+
+use crate::{Binding, ClockAnswer, Conclusion, Observation, Outcome, QuotaKind, Ranked, Spent, Verdict};
+use evidence::Evidence;
+use posterior::Posterior;
+
+/// What is taken as known before the trace is read.
+#[derive(Clone, Debug)]
+pub struct Assumptions {
+    /// The stated quota of tokens per minute, if known.
+    pub tpm: Option<u64>,
+    /// The stated quota of requests per minute, if known.
+    pub rpm: Option<u64>,
+    /// A mechanism is named, and the clock question answered, at this probability or more; 0.5 to 1.
+    pub confidence: f64,
+    /// Seed of the sampler: same seed, same verdict.
+    pub seed: u64,
+}
+
+impl Default for Assumptions {
+    fn default() -> Self {
+        Self { tpm: None, rpm: None, confidence: 0.99, seed: 1 }
+    }
+}
+
+impl Assumptions {
+    fn stated(&self, kind: QuotaKind) -> Option<u64> {
+        match kind {
+            QuotaKind::Tokens => self.tpm,
+            QuotaKind::Requests => self.rpm,
+            QuotaKind::TokensPerDay => None,
+        }
+    }
+}
+
+/// What the observations show about the quota's mechanism.
+///
+/// Never fails: a trace that shows nothing gives a verdict that says so.
+pub fn analyze(observations: &[Observation], assumptions: &Assumptions) -> Verdict {
+    let evidence = Evidence::from_observations(observations);
+    let posterior = Posterior::of(&evidence, assumptions);
+    let verdict = judge(observations, assumptions, &evidence, &posterior);
+    match without_late(observations, &evidence) {
+        Some(punctual) => doubted(verdict, observations, assumptions, &punctual),
+        None => verdict,
+    }
+}
+
+fn judge(
+    observations: &[Observation],
+    assumptions: &Assumptions,
+    evidence: &[Evidence],
+    posterior: &Posterior,
+) -> Verdict {
+    let binding = binding(evidence, posterior, assumptions.confidence);
+    let watched_a_window = !matches!(binding, Binding::None | Binding::Quota(QuotaKind::TokensPerDay));
+    let ranked = rank(posterior, evidence, observations);
+    let leader = &ranked[0];
+    let conclusion = match leader.mechanism {
+        crate::Candidate::SomethingElse if leader.probability > 0.5 => Conclusion::NoneOfThese,
+        crate::Candidate::Known(id) if watched_a_window && leader.probability >= assumptions.confidence => {
+            Conclusion::Mechanism(id)
+        }
+        _ => Conclusion::Inconclusive,
+    };
+    let answers = [
+        (ClockAnswer::Absolute, posterior.absolute()),
+        (ClockAnswer::Relative, posterior.relative()),
+        (ClockAnswer::Neither, posterior.neither()),
+    ];
+    let clock_question = answers
+        .into_iter()
+        .find(|(_, probability)| watched_a_window && *probability >= assumptions.confidence)
+        .map_or(ClockAnswer::Unknown, |(answer, _)| answer);
+    let mut verdict = Verdict {
+        binding,
+        verdict: conclusion,
+        clock_question,
+        probability: leader.probability,
+        probability_absolute: posterior.absolute(),
+        probability_relative: posterior.relative(),
+        ranked,
+        spent: spent(observations),
+        warnings: reasons::warnings(observations, assumptions),
+        reasons: Vec::new(),
+    };
+    verdict.reasons = reasons::paragraphs(&verdict, observations, assumptions);
+    verdict
+}
+
+fn binding(evidence: &[Evidence], posterior: &Posterior, confidence: f64) -> Binding {
+    if !evidence.iter().any(|evidence| evidence.outcome.is_throttled()) {
+        return Binding::None;
+    }
+    // Which quota fired is a coarser question than how it works, and one that a reader can check.
+    let enough = confidence.min(0.95);
+    let (kind, probability) = posterior.likeliest_kind();
+    if probability >= enough { Binding::Quota(kind) } else { Binding::Unknown }
+}
+
+fn rank(posterior: &Posterior, evidence: &[Evidence], observations: &[Observation]) -> Vec<Ranked> {
+    let shares = posterior.shares();
+    let leading = shares.first().map_or(0.0, |(_, probability)| *probability);
+    shares
+        .into_iter()
+        .map(|(mechanism, probability)| Ranked {
+            mechanism,
+            probability,
+            parameters: posterior.best(mechanism).map(|best| best.mechanism),
+            reason: reasons::of_candidate(
+                posterior,
+                mechanism,
+                (probability, leading),
+                evidence,
+                observations,
+            ),
+        })
+        .collect()
+}
+
+/// The evidence with the outcomes of late requests left out, if there are any.
+fn without_late(observations: &[Observation], evidence: &[Evidence]) -> Option<Vec<Evidence>> {
+    let late: Vec<_> = observations.iter().filter(|o| o.is_late()).map(|o| o.sent).collect();
+    let punctual = evidence.iter().cloned().map(|mut evidence| {
+        evidence.informative = !late.contains(&evidence.earliest);
+        evidence
+    });
+    (!late.is_empty()).then(|| punctual.collect())
+}
+
+/// Says so if the verdict hangs on requests that left late.
+fn doubted(
+    mut verdict: Verdict,
+    observations: &[Observation],
+    assumptions: &Assumptions,
+    punctual: &[Evidence],
+) -> Verdict {
+    let other = judge(observations, assumptions, punctual, &Posterior::of(punctual, assumptions));
+    let late = observations.iter().filter(|observation| observation.is_late()).count();
+    let same = (other.verdict, other.clock_question, other.binding)
+        == (verdict.verdict, verdict.clock_question, verdict.binding);
+    verdict.warnings.push(if same {
+        format!("{late} request(s) left more than 250 ms late; the verdict is the same without them")
+    } else {
+        format!(
+            "the verdict hangs on {late} request(s) that left more than 250 ms late: without them it is {} \
+             (clock question: {}, binding: {}); run again on a machine with less to do",
+            other.verdict, other.clock_question, other.binding
+        )
+    });
+    verdict
+}
+
+fn spent(observations: &[Observation]) -> Spent {
+    let answered = observations.iter().filter(|observation| observation.outcome() == Outcome::Admitted);
+    let first = observations.iter().map(|observation| observation.sent).min();
+    let last = observations.iter().map(|observation| observation.finished).max();
+    Spent {
+        tokens: answered.map(|o| o.settled(1).unwrap_or(o.tokens_estimated)).sum(),
+        requests: observations.iter().map(|o| 1 + u64::from(o.hidden_retries)).sum(),
+        minutes: first.zip(last).map_or(0.0, |(first, last)| last.seconds_since(first) / 60.0),
+    }
+}

@@ -1,0 +1,227 @@
+//! What the numbers mean, in sentences that are true of this trace.
+
+use super::Assumptions;
+use super::evidence::Evidence;
+use super::hypothesis::{Hypothesis, Others, Replay};
+use super::posterior::Posterior;
+use crate::{
+    Binding, Candidate, ClockAnswer, Conclusion, Mechanism, Observation, Outcome, QuotaKind, Verdict,
+};
+
+/// A mechanism whose odds against the leading one are below this is called excluded.
+const EXCLUDED_BELOW: f64 = 0.05;
+/// Others are said to be needed if the explanations without them carry less than this share.
+const NEEDS_OTHERS_BELOW: f64 = 0.2;
+/// Weights that make up the explanation of a class; the rest is tails.
+const EXPLANATIONS: usize = 200;
+
+/// Why a candidate is as probable as it is.
+pub(super) fn of_candidate(
+    posterior: &Posterior,
+    candidate: Candidate,
+    (probability, leading): (f64, f64),
+    evidence: &[Evidence],
+    observations: &[Observation],
+) -> String {
+    let Some(best) = posterior.best(candidate) else {
+        return match probability {
+            p if p > 0.5 => "no mechanism of the family explains the trace".into(),
+            _ => "not needed: a mechanism of the family explains the trace".into(),
+        };
+    };
+    if !evidence.iter().any(|evidence| evidence.outcome.is_throttled()) {
+        return "nothing was rejected, so every mechanism fits".into();
+    }
+    let contradiction = alone(posterior, candidate, evidence)
+        .and_then(|(hypothesis, wrong)| Some((hypothesis, *wrong.first()?)))
+        .map(|(hypothesis, wrong)| contradiction(&hypothesis.mechanism, &evidence[wrong], observations));
+    let excluded = probability < EXCLUDED_BELOW * leading;
+    match contradiction {
+        Some(contradiction) if excluded => format!("excluded: {contradiction}"),
+        Some(contradiction) if without_others(posterior, candidate) < NEEDS_OTHERS_BELOW => {
+            let event = match candidate {
+                Candidate::Known(crate::MechanismId::AnchoredWindow) => "had started the window earlier",
+                _ => "had used the quota too",
+            };
+            format!("only possible if somebody else's request {event}: {contradiction}")
+        }
+        Some(contradiction) => format!("strained: {contradiction}"),
+        None if excluded => format!("too improbable beside the leading one, as {}", best.mechanism),
+        None => format!("explains every outcome, as {}", best.mechanism),
+    }
+}
+
+/// The share of a candidate's probability that does without anybody else's traffic.
+fn without_others(posterior: &Posterior, candidate: Candidate) -> f64 {
+    let (mut alone, mut all) = (0.0, 0.0);
+    for (belief, share) in posterior.of_candidate(candidate) {
+        for (hypothesis, weight) in belief.hypotheses() {
+            all += share * weight;
+            alone += if hypothesis.others.are_absent() { share * weight } else { 0.0 };
+        }
+    }
+    alone / f64::max(all, 1e-300)
+}
+
+/// The candidate's best explanation on an account that nobody else uses, and the outcomes that it gets wrong.
+fn alone(
+    posterior: &Posterior,
+    candidate: Candidate,
+    evidence: &[Evidence],
+) -> Option<(Hypothesis, Vec<usize>)> {
+    let (belief, _) = posterior.of_candidate(candidate).max_by(|(_, a), (_, b)| a.total_cmp(b))?;
+    let first = evidence.first()?.earliest;
+    let explanations = belief.hypotheses().take(EXPLANATIONS).enumerate().map(|(seed, (hypothesis, _))| {
+        let hypothesis = Hypothesis { others: Others::default(), ..hypothesis };
+        let mut replay = Replay::new(hypothesis.clone(), first, seed as u64);
+        let wrong: Vec<usize> =
+            (0..evidence.len()).filter(|index| replay.step(&evidence[*index]) < 0.5).collect();
+        (hypothesis, wrong)
+    });
+    explanations.min_by_key(|(_, wrong)| wrong.len())
+}
+
+fn contradiction(mechanism: &Mechanism, evidence: &Evidence, observations: &[Observation]) -> String {
+    let observation = observations.iter().find(|observation| observation.sent == evidence.earliest);
+    let name = observation.map_or("a request", |observation| &observation.name);
+    let (would, did) = match evidence.outcome {
+        Outcome::Admitted => ("rejected", "admitted"),
+        _ => ("admitted", "rejected"),
+    };
+    format!("a {mechanism} would have {would} {name} at {}, which was {did}", evidence.earliest.clock_text())
+}
+
+/// The verdict in paragraphs: what fired, what is said of the window, what is not.
+pub(super) fn paragraphs(
+    verdict: &Verdict,
+    observations: &[Observation],
+    assumptions: &Assumptions,
+) -> Vec<String> {
+    let mut paragraphs = vec![which_quota(verdict, observations, assumptions), mechanism(verdict)];
+    if verdict.binding == Binding::Quota(QuotaKind::Requests) {
+        paragraphs.push(format!(
+            "Nothing can be said about the tokens-per-minute quota: no request was rejected because of it, and at \
+             most {} tokens were admitted within a minute{}.",
+            most_in_a_minute(observations),
+            assumptions.tpm.map_or(String::new(), |tpm| format!(" of a stated {tpm}")),
+        ));
+    }
+    paragraphs.push(clock(verdict));
+    paragraphs
+}
+
+fn which_quota(verdict: &Verdict, observations: &[Observation], assumptions: &Assumptions) -> String {
+    let rejected = observations.iter().filter(|o| o.outcome().is_throttled()).count();
+    let admitted_before =
+        observations.iter().take_while(|o| !o.outcome().is_throttled()).filter(|o| o.outcome().is_admitted());
+    let requests = admitted_before.clone().count();
+    let tokens: u64 = admitted_before.map(Observation::reserved).sum();
+    let facts =
+        format!("{requests} requests with {tokens} tokens had been admitted before the first rejection");
+    let stated = assumptions.tpm.filter(|tpm| tokens < *tpm).map_or(String::new(), |tpm| {
+        format!(", and a quota of {tpm} tokens per minute had room for {} more", tpm - tokens)
+    });
+    match verdict.binding {
+        Binding::None => {
+            "No request was rejected, so no quota was reached: nothing is known of its window. Use \
+                          more tokens a minute, or state a lower quota."
+                .into()
+        }
+        Binding::Unknown => format!(
+            "It is not clear which quota rejected {rejected} request(s): {facts}{stated}. Requests of different sizes \
+             would tell tokens from requests."
+        ),
+        Binding::Quota(QuotaKind::Requests) => {
+            format!("The quota of requests per minute rejected {rejected} request(s): {facts}{stated}.")
+        }
+        Binding::Quota(kind) => {
+            format!("The quota of {kind} rejected {rejected} request(s): {facts}.")
+        }
+    }
+}
+
+fn mechanism(verdict: &Verdict) -> String {
+    let remaining: Vec<String> = verdict
+        .ranked
+        .iter()
+        .filter(|ranked| ranked.probability >= EXCLUDED_BELOW * verdict.probability)
+        .map(|ranked| format!("{} ({:.1} %)", ranked.mechanism, 100.0 * ranked.probability))
+        .collect();
+    match verdict.verdict {
+        Conclusion::Mechanism(_) => {
+            let parameters = verdict.ranked[0].parameters.map_or(String::new(), |best| best.to_string());
+            format!("The trace fits a {parameters}, with probability {:.3}.", verdict.probability)
+        }
+        Conclusion::NoneOfThese => "No mechanism of the family explains the trace.".into(),
+        Conclusion::Inconclusive if verdict.binding == Binding::Quota(QuotaKind::TokensPerDay) => {
+            "I cannot tell how the day's quota works, because the trace is much shorter than a day.".into()
+        }
+        Conclusion::Inconclusive => format!(
+            "I cannot tell which mechanism it is, because more than one explains the trace: {}.",
+            remaining.join(", ")
+        ),
+    }
+}
+
+fn clock(verdict: &Verdict) -> String {
+    match verdict.clock_question {
+        ClockAnswer::Absolute => "Absolute: the quota resets on the clock minute.".into(),
+        ClockAnswer::Relative => "Relative: the quota's minute runs from use, not from the clock.".into(),
+        ClockAnswer::Neither => {
+            "Neither absolute nor relative: the quota has no minute that starts on the clock or at first use."
+                .into()
+        }
+        ClockAnswer::Unknown => format!(
+            "Absolute or relative minutes? I cannot tell: absolute has probability {:.2}, relative {:.2}, neither {:.2}.",
+            verdict.probability_absolute,
+            verdict.probability_relative,
+            (1.0 - verdict.probability_absolute - verdict.probability_relative).max(0.0)
+        ),
+    }
+}
+
+/// The most tokens that were admitted within 60 s.
+fn most_in_a_minute(observations: &[Observation]) -> u64 {
+    let admitted: Vec<_> = observations.iter().filter(|o| o.outcome().is_admitted()).collect();
+    let within = |first: &Observation| {
+        let minute = admitted.iter().filter(|o| (0.0..60.0).contains(&o.sent.seconds_since(first.sent)));
+        minute.map(|o| o.reserved()).sum()
+    };
+    admitted.iter().map(|first| within(first)).max().unwrap_or(0)
+}
+
+/// What makes a verdict from these observations weaker.
+pub(super) fn warnings(observations: &[Observation], assumptions: &Assumptions) -> Vec<String> {
+    let count = |wanted: &dyn Fn(&Observation) -> bool| observations.iter().filter(|o| wanted(o)).count();
+    let mut warnings = Vec::new();
+    let mut warn = |count: usize, text: &str| {
+        if count > 0 {
+            warnings.push(format!("{count} {text}"));
+        }
+    };
+    warn(
+        count(&|o| o.outcome() == Outcome::Failed),
+        "request(s) failed for other reasons than a quota; they are no evidence, but may have been charged",
+    );
+    warn(
+        count(&|o| o.hidden_retries > 0),
+        "request(s) were repeated by the client itself before their result; turn retries off to measure",
+    );
+    warn(
+        count(&|o| o.extra.contains_key("time_resolution_s")),
+        "request(s) have rounded times; each is taken as an interval",
+    );
+    if let Some(tpm) = assumptions.tpm {
+        warn(
+            count(&|o| o.outcome().is_throttled() && o.reserved() > tpm),
+            "request(s) reserved more than the whole quota and can never be admitted; lower max_tokens or the prompt",
+        );
+    }
+    let mut models: Vec<_> = observations.iter().map(|o| (&o.model, &o.region, &o.endpoint)).collect();
+    models.sort();
+    models.dedup();
+    if models.len() > 1 {
+        warnings.push("the trace mixes models, Regions or endpoints, which have quotas of their own".into());
+    }
+    warnings
+}
