@@ -8,7 +8,7 @@ use super::prior::Class;
 use crate::{Candidate, Outcome, QuotaKind, ThrottleMessage};
 
 /// Particles a class.
-const PARTICLES: usize = 600;
+const PARTICLES: usize = 2_000;
 /// How probable it is beforehand that a quota of this kind is the one that rejects.
 const KINDS: [(QuotaKind, f64); 3] =
     [(QuotaKind::Tokens, 0.5), (QuotaKind::Requests, 0.45), (QuotaKind::TokensPerDay, 0.05)];

@@ -1,0 +1,121 @@
+//! The command line: arguments in, the library's work shown, an exit status out.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program talks")]
+
+mod analyze;
+mod args;
+mod check;
+mod emulate;
+mod measure;
+mod progress;
+mod report;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use bedrock_tpm::{Conclusion, Result, Verdict};
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+use tracing_subscriber::EnvFilter;
+
+const FAILURE: u8 = 1;
+const WRONG_USAGE: u8 = 2;
+const INCONCLUSIVE: u8 = 3;
+
+/// Measures how Amazon Bedrock's quotas work, and says how sure it is.
+///
+/// Without a command it measures, and without a target it measures its own emulator: nothing is spent.
+#[derive(Parser)]
+#[command(
+    name = "bedrock-tpm",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Exit status: 0 a verdict, 3 inconclusive or none of these, 1 a failure, 2 wrong usage."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    measure: measure::Measure,
+    /// Log what happens; -vv also logs what the AWS SDK does
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a protocol, stream a trace, print the verdict, save a report (the default)
+    Measure(measure::Measure),
+    /// Check credentials, Region and model access with one tiny request, and say how to fix what fails
+    Check(check::Check),
+    /// Print the verdict of a saved trace
+    Analyze(analyze::Analyze),
+    /// Draw a saved trace: HTML, SVG and PNG
+    Report(report::SaveReport),
+    /// Serve the emulator to any client in any language
+    Emulate(emulate::Emulate),
+}
+
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(cli.verbose);
+    let command = cli.command.unwrap_or(Command::Measure(cli.measure));
+    let outcome = tokio::runtime::Runtime::new()
+        .map_err(|cause| cause.to_string())
+        .and_then(|runtime| runtime.block_on(run(command)).map_err(|error| exit_message(&error)));
+    outcome.unwrap_or_else(|message| {
+        eprintln!("{message}");
+        ExitCode::from(FAILURE)
+    })
+}
+
+async fn run(command: Command) -> Result<ExitCode> {
+    let outcome = match command {
+        Command::Measure(measure) => measure.run().await,
+        Command::Check(check) => check.run().await,
+        Command::Analyze(analyze) => analyze.run(),
+        Command::Report(report) => report.run(),
+        Command::Emulate(emulate) => emulate.run().await,
+    };
+    match outcome {
+        Err(error) if error.is_usage() => {
+            eprintln!("{}", exit_message(&error));
+            Ok(ExitCode::from(WRONG_USAGE))
+        }
+        other => other,
+    }
+}
+
+fn exit_message(error: &bedrock_tpm::Error) -> String {
+    format!("error: {error}")
+}
+
+fn log_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => "bedrock_tpm=info",
+        _ => "bedrock_tpm=debug,aws_smithy_runtime=debug,info",
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(level))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}
+
+/// Prints a document on stdout: JSON for programs, text for people. A closed pipe is not an error.
+fn print<T: Serialize + ToString>(document: &T, json: bool) -> Result<()> {
+    use std::io::Write;
+    let text = match json {
+        true => serde_json::to_string_pretty(document).unwrap_or_default(),
+        false => document.to_string(),
+    };
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+    Ok(())
+}
+
+fn exit_status(verdict: &Verdict) -> ExitCode {
+    match verdict.verdict {
+        Conclusion::Mechanism(_) => ExitCode::SUCCESS,
+        Conclusion::Inconclusive | Conclusion::NoneOfThese => ExitCode::from(INCONCLUSIVE),
+    }
+}

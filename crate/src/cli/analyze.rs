@@ -1,0 +1,45 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use bedrock_tpm::{Assumptions, Observation, Result, Trace, analyze};
+use clap::Args;
+
+use super::args::QuotaArgs;
+use super::{exit_status, print};
+
+#[derive(Args)]
+pub(super) struct Analyze {
+    /// The trace: JSON lines, written by `measure` or imported
+    trace: PathBuf,
+    #[command(flatten)]
+    quotas: QuotaArgs,
+    /// Name a mechanism at this probability or more
+    #[arg(long, default_value_t = 0.99, value_name = "P")]
+    confidence: f64,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+impl Analyze {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let trace = Trace::load(&self.trace)?;
+        let assumptions = Assumptions {
+            confidence: self.confidence,
+            ..assumptions(self.quotas, trace.observations())
+        };
+        let verdict = analyze(trace.observations(), &assumptions.validated()?);
+        print(&verdict, self.json)?;
+        Ok(exit_status(&verdict))
+    }
+}
+
+/// The quotas as stated now, or else as they were stated when the trace was made.
+pub(super) fn assumptions(quotas: QuotaArgs, observations: &[Observation]) -> Assumptions {
+    let noted = |name: &str| observations.iter().rev().find_map(|o| o.extra.get(name)?.as_u64());
+    Assumptions {
+        tpm: quotas.tpm.or_else(|| noted("tpm")),
+        rpm: quotas.rpm.or_else(|| noted("rpm")),
+        ..Assumptions::default()
+    }
+}

@@ -1,0 +1,178 @@
+use bedrock_tpm::{EmulatorConfig, Error, Mechanism, MechanismId, RejectedCost, Result, Settings, Target};
+use clap::Args;
+
+/// Tokens per minute of an emulator that is not told otherwise.
+const EMULATED_TPM: u64 = 8_000;
+/// An emulated minute then lasts a second.
+const EMULATED_SCALE: u32 = 60;
+
+/// Where requests go: the embedded emulator, or one of these.
+#[derive(Args, Clone)]
+pub(super) struct TargetArgs {
+    /// Send to this Bedrock-compatible endpoint instead of the embedded emulator
+    #[arg(long, value_name = "URL", conflicts_with = "aws")]
+    pub endpoint_url: Option<String>,
+    /// Send to real AWS, with the default credential and Region chain; asks before it spends
+    #[arg(long)]
+    pub aws: bool,
+    /// Model id, inference profile or provisioned-throughput ARN
+    #[arg(long, default_value = "amazon.nova-pro-v1:0")]
+    pub model: String,
+    /// AWS Region [default: from the environment or the profile]
+    #[arg(long)]
+    pub region: Option<String>,
+    /// How many times faster than real time the endpoint lives; loopback only [default: 60 embedded, else 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub time_scale: Option<u32>,
+    /// Answer yes to every question
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// What is known of the quotas.
+#[derive(Args, Clone, Copy)]
+pub(super) struct QuotaArgs {
+    /// Stated quota of tokens per minute [default for the emulator: 8000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
+    pub tpm: Option<u64>,
+    /// Stated quota of requests per minute
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
+    pub rpm: Option<u64>,
+}
+
+/// What an emulator enforces.
+#[derive(Args, Clone)]
+pub(super) struct EmulatorArgs {
+    /// The mechanism to enforce [default: drawn from --seed]
+    #[arg(long, value_name = "ID")]
+    pub mechanism: Option<MechanismId>,
+    /// Length of a window in seconds [default: 60]
+    #[arg(long, value_name = "S")]
+    pub window_s: Option<f64>,
+    /// Seconds past the full minute at which windows or ticks start [default: 0]
+    #[arg(long, value_name = "S")]
+    pub offset_s: Option<f64>,
+    /// Capacity of a bucket [default: one minute's quota]
+    #[arg(long, value_name = "N")]
+    pub capacity: Option<u64>,
+    /// Seconds between refills of a stepped bucket [default: 10]
+    #[arg(long, value_name = "S")]
+    pub tick_s: Option<f64>,
+    /// What a rejected request consumes
+    #[arg(long, value_name = "WHAT", default_value = "nothing")]
+    pub rejected: RejectedCost,
+    /// Traffic of others in the account, as a fraction of the quota
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.0)]
+    pub background: f64,
+    /// Fraction of requests that fail with a 503
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.0)]
+    pub error_rate: f64,
+    /// Fraction of requests that are throttled although they fit
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.0)]
+    pub spurious_429: f64,
+    /// Tokens that an output token counts for when a request is settled
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub burndown: u64,
+    /// Quota of tokens per day
+    #[arg(long, value_name = "N")]
+    pub tpd: Option<u64>,
+}
+
+impl TargetArgs {
+    /// Whether the embedded emulator is the target.
+    pub(super) fn is_embedded(&self) -> bool {
+        !self.aws && self.endpoint_url.is_none()
+    }
+
+    pub(super) fn scale(&self) -> u32 {
+        self.time_scale.unwrap_or(if self.is_embedded() { EMULATED_SCALE } else { 1 })
+    }
+
+    /// Where requests go, unless that is the embedded emulator.
+    pub(super) fn target(&self) -> Option<Target> {
+        let region = self.region.clone();
+        match &self.endpoint_url {
+            Some(url) => Some(Target::Url { url: url.clone(), region }),
+            None if self.aws => Some(Target::Aws { region }),
+            None => None,
+        }
+    }
+
+    pub(super) fn settings(&self, quotas: QuotaArgs, seed: u64) -> Settings {
+        let tpm = quotas.tpm.or_else(|| (self.is_embedded() && quotas.rpm.is_none()).then_some(EMULATED_TPM));
+        Settings {
+            model: self.model.clone(),
+            time_scale: self.scale(),
+            tpm,
+            rpm: quotas.rpm,
+            seed,
+            ..Settings::default()
+        }
+    }
+}
+
+impl EmulatorArgs {
+    /// What to enforce. Without quotas, 8,000 tokens per minute.
+    pub(super) fn config(&self, quotas: QuotaArgs, seed: u64) -> Result<EmulatorConfig> {
+        let drawn = MechanismId::ALL[(seed % MechanismId::ALL.len() as u64) as usize];
+        let id = self.mechanism.unwrap_or(drawn);
+        let tpm = quotas.tpm.or_else(|| quotas.rpm.is_none().then_some(EMULATED_TPM));
+        EmulatorConfig {
+            tokens: tpm.map(|limit| self.shaped(Mechanism::per_minute(id, limit))).transpose()?,
+            requests: quotas.rpm.map(|limit| self.shaped(Mechanism::per_minute(id, limit))).transpose()?,
+            tokens_per_day: self.tpd,
+            rejected: self.rejected,
+            burndown: self.burndown,
+            error_rate: self.error_rate,
+            spurious_429: self.spurious_429,
+            background: self.background,
+            seed,
+            ..EmulatorConfig::default()
+        }
+        .validated()
+    }
+
+    fn shaped(&self, mechanism: Mechanism) -> Result<Mechanism> {
+        let (mut window, mut offset, mut size, mut tick) =
+            (self.window_s, self.offset_s, self.capacity, self.tick_s);
+        let shaped = match mechanism {
+            Mechanism::FixedWindow { limit, window_s, offset_s } => Mechanism::FixedWindow {
+                limit,
+                window_s: window.take().unwrap_or(window_s),
+                offset_s: offset.take().unwrap_or(offset_s),
+            },
+            Mechanism::SlidingCounter { limit, window_s, offset_s } => Mechanism::SlidingCounter {
+                limit,
+                window_s: window.take().unwrap_or(window_s),
+                offset_s: offset.take().unwrap_or(offset_s),
+            },
+            Mechanism::AnchoredWindow { limit, window_s } => {
+                Mechanism::AnchoredWindow { limit, window_s: window.take().unwrap_or(window_s) }
+            }
+            Mechanism::SlidingLog { limit, window_s } => {
+                Mechanism::SlidingLog { limit, window_s: window.take().unwrap_or(window_s) }
+            }
+            Mechanism::TokenBucket { capacity, refill_per_s } => {
+                Mechanism::TokenBucket { capacity: size.take().unwrap_or(capacity), refill_per_s }
+            }
+            Mechanism::SteppedBucket { capacity, refill_per_s, tick_s, offset_s } => Mechanism::SteppedBucket {
+                capacity: size.take().unwrap_or(capacity),
+                refill_per_s,
+                tick_s: tick.take().unwrap_or(tick_s),
+                offset_s: offset.take().unwrap_or(offset_s),
+            },
+        };
+        let unused = [
+            window.map(|_| "--window-s"),
+            offset.map(|_| "--offset-s"),
+            size.map(|_| "--capacity"),
+            tick.map(|_| "--tick-s"),
+        ];
+        match unused.into_iter().flatten().next() {
+            Some(flag) => {
+                Err(Error::invalid_usage(format!("a {} has no {flag}; leave it out", mechanism.id())))
+            }
+            None => shaped.validated(),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+use std::time::Duration;
+
+use bedrock_tpm::{Clock, Event, Timestamp};
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::task::JoinHandle;
+
+/// How often the bar is redrawn, in real time.
+const REDRAW: Duration = Duration::from_millis(100);
+
+/// A bar on stderr that follows the clock, names the phase and the time left. Hidden without a terminal.
+pub(super) struct Progress {
+    bar: ProgressBar,
+    follower: JoinHandle<()>,
+}
+
+impl Progress {
+    /// A bar from now to `end`.
+    pub(super) fn until(end: Timestamp, clock: Clock) -> Self {
+        let start = clock.now();
+        let real_s = |span: Duration| span.as_secs_f64() / f64::from(clock.scale());
+        let bar = ProgressBar::new((end - start).as_millis() as u64);
+        let style = ProgressStyle::with_template("{bar:32} {wide_msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let followed = bar.clone();
+        let follower = tokio::spawn(async move {
+            loop {
+                followed.set_position((clock.now() - start).as_millis() as u64);
+                let left = real_s(end - clock.now()).ceil();
+                followed.set_message(format!("{} ({left} s left)", followed.prefix()));
+                clock.sleep(REDRAW * clock.scale()).await;
+            }
+        });
+        Self { bar, follower }
+    }
+
+    /// What shows events on this bar.
+    pub(super) fn listener(&self) -> impl FnMut(&Event) + Send + 'static {
+        let bar = self.bar.clone();
+        move |event| match event {
+            Event::Phase(phase) => bar.set_prefix(phase.clone()),
+            Event::Waiting { .. } => {}
+            Event::Observed(observation) => {
+                let status = observation.status.map_or("no answer".into(), |status| status.to_string());
+                bar.println(format!(
+                    "{}  {:<22} {:>7} tokens  {status}",
+                    observation.sent.clock_text(),
+                    observation.name,
+                    observation.tokens_estimated
+                ));
+            }
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.follower.abort();
+        self.bar.finish_and_clear();
+    }
+}

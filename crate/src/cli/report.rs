@@ -1,0 +1,39 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use bedrock_tpm::{Chart, Report, Result, Trace, analyze, write_file};
+use clap::Args;
+
+use super::analyze::assumptions;
+use super::args::QuotaArgs;
+
+#[derive(Args)]
+pub(super) struct SaveReport {
+    /// The trace: JSON lines, written by `measure` or imported
+    trace: PathBuf,
+    #[command(flatten)]
+    quotas: QuotaArgs,
+    /// Where to write, without the ending: NAME.html, NAME.svg and NAME.png
+    #[arg(long, default_value = "report", value_name = "NAME")]
+    out: PathBuf,
+}
+
+impl SaveReport {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let trace = Trace::load(&self.trace)?;
+        let verdict = analyze(trace.observations(), &assumptions(self.quotas, trace.observations()));
+        let chart = Chart::new(trace.observations(), Some(&verdict));
+        let path = |ending: &str| {
+            let mut name = self.out.clone().into_os_string();
+            name.push(ending);
+            PathBuf::from(name)
+        };
+        write_file(path(".svg"), chart.svg()?.as_bytes())?;
+        write_file(path(".png"), &chart.png()?)?;
+        Report::new(trace.observations(), verdict, false).save(path(".html"))?;
+        for ending in [".html", ".svg", ".png"] {
+            println!("{}", path(ending).display());
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

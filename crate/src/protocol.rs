@@ -1,0 +1,149 @@
+//! Which request is sent when.
+
+use crate::{BedrockTpmTester, Error, Result, Timestamp, Trace};
+
+/// A step that starts this late after its time is left out, in seconds: it would no longer test what it is there for.
+const TOO_LATE_S: f64 = 1.0;
+/// The fill takes an eighth of the quota at a time, so that it ends within 10 s, and stops at the first 429.
+const FILL_CHUNKS: u64 = 8;
+/// The fill goes on to this multiple of the quota: a bucket refills meanwhile.
+const FILL_AT_MOST: f64 = 1.5;
+/// Tokens of a request where the request quota is measured: as few as a request can have.
+const TINY_TOKENS: u64 = 24;
+/// More requests than this a minute and the fill reaches the token quota first.
+const FEW_REQUESTS: u64 = 12;
+
+/// A named part of a protocol: what is sent, and when, counted from the second the protocol starts at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Phase {
+    /// The phase's name, in the trace too.
+    pub name: &'static str,
+    /// What it is for, as a sentence.
+    pub purpose: &'static str,
+    /// The steps, each with its time in seconds after the start.
+    pub steps: Vec<(f64, Step)>,
+}
+
+/// One step of a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Send chunks until so many tokens were admitted, or a request was throttled.
+    Fill {
+        /// Tokens at most.
+        total: u64,
+        /// Tokens a request.
+        chunk: u64,
+    },
+    /// Send one request of so many tokens.
+    Probe(u64),
+}
+
+/// The second of the minute at which the classic protocol starts.
+pub const CLASSIC_START: u32 = 35;
+
+/// The classic protocol: fill the quota at :35, probe at :45 to :59, at :05 and at :50.
+///
+/// The probe at :05 asks for half of the quota: a window that has reset admits it, a bucket that has only refilled
+/// for some seconds does not. Small requests are sent instead where the quota is one of few requests a minute.
+///
+/// # Errors
+/// A usage error if neither quota is known: the fill would have no size.
+pub fn classic(tpm: Option<u64>, rpm: Option<u64>) -> Result<Vec<Phase>> {
+    let (fill, small, large) = match (tpm, rpm) {
+        (_, Some(rpm)) if rpm <= FEW_REQUESTS || tpm.is_none() => {
+            let total = TINY_TOKENS * (rpm as f64 * FILL_AT_MOST).ceil() as u64;
+            (Step::Fill { total: total.max(TINY_TOKENS), chunk: TINY_TOKENS }, TINY_TOKENS, TINY_TOKENS)
+        }
+        (Some(tpm), _) => {
+            let chunk = (tpm / FILL_CHUNKS).max(1);
+            (Step::Fill { total: (tpm as f64 * FILL_AT_MOST) as u64, chunk }, chunk, (tpm / 2).max(1))
+        }
+        (None, _) => {
+            return Err(Error::usage(
+                "the classic protocol must know how much to send; give --tpm, --rpm or both",
+            ));
+        }
+    };
+    let probe = |at: f64, tokens: u64| (at, Step::Probe(tokens));
+    Ok(vec![
+        Phase {
+            name: "fill",
+            purpose: "use the quota up from second 35 on",
+            steps: vec![(0.0, fill)],
+        },
+        Phase {
+            name: "before the minute",
+            purpose: "see whether anything comes back within the same clock minute",
+            steps: vec![probe(10.0, small), probe(15.0, small), probe(20.0, small), probe(24.0, small)],
+        },
+        Phase {
+            name: "after the minute",
+            purpose: "see whether the clock minute has brought the quota back",
+            steps: vec![probe(30.0, large)],
+        },
+        Phase {
+            name: "a minute after use",
+            purpose: "see whether the quota is back a minute after the fill",
+            steps: vec![probe(75.0, small)],
+        },
+    ])
+}
+
+/// Phases with the instant they start at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedule {
+    phases: Vec<Phase>,
+    start: Timestamp,
+}
+
+impl Schedule {
+    /// Phases from the next :35 on, or, where `trace` has some of them, from the last phase in it: that one may have
+    /// been cut off, so it starts over at the next second of the minute that it is meant for.
+    pub fn new(mut phases: Vec<Phase>, trace: &Trace, now: Timestamp) -> Self {
+        let last = trace.observations().last().map(|observation| observation.phase.as_str());
+        let done = phases.iter().position(|phase| Some(phase.name) == last).unwrap_or(0);
+        phases.drain(..done);
+        let offset = phases.first().and_then(|phase| phase.steps.first()).map_or(0.0, |(at, _)| *at);
+        let second = (f64::from(CLASSIC_START) + offset).rem_euclid(60.0);
+        Self { phases, start: now.next_second(second).plus_seconds(-offset) }
+    }
+
+    /// When the last step starts.
+    pub fn last_step(&self) -> Timestamp {
+        let times = self.phases.iter().flat_map(|phase| &phase.steps).map(|(at, _)| *at);
+        self.start.plus_seconds(times.fold(0.0, f64::max))
+    }
+
+    /// The most tokens that the phases can use.
+    pub fn tokens_at_most(&self) -> u64 {
+        let steps = self.phases.iter().flat_map(|phase| &phase.steps);
+        steps
+            .map(|(_, step)| match *step {
+                Step::Fill { total, chunk } => total + chunk,
+                Step::Probe(tokens) => tokens,
+            })
+            .sum()
+    }
+
+    /// Runs the phases in order.
+    ///
+    /// # Errors
+    /// As [`BedrockTpmTester::consume_tpm_quota`]. What was observed before is in the trace.
+    pub async fn run(&self, tester: &mut BedrockTpmTester) -> Result<()> {
+        for phase in &self.phases {
+            tester.begin_phase(phase.name);
+            for (at, step) in &phase.steps {
+                let at = self.start.plus_seconds(*at);
+                if tester.clock().now().seconds_since(at) > TOO_LATE_S {
+                    continue;
+                }
+                tester.wait_until(at).await;
+                match *step {
+                    Step::Fill { total, chunk } => drop(tester.consume_tpm_quota(total, chunk).await?),
+                    Step::Probe(tokens) => drop(tester.make_bedrock_request(tokens).await?),
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,394 @@
+//! The instrument: paced requests that are watched, recorded and judged.
+
+mod padding;
+mod settings;
+mod summary;
+
+pub use settings::Settings;
+pub use summary::Summary;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use padding::Padding;
+
+use crate::{
+    Assumptions, Chart, Clock, Emulator, EmulatorConfig, EmulatorServer, Endpoint, Error, Observation, Outcome,
+    Report, Request, Response, Result, Target, Timestamp, Trace, Verdict, analyze, trace::without_account_ids,
+};
+
+/// What the tester is doing, for callers that show progress.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A phase begins.
+    Phase(String),
+    /// Nothing is sent until this instant.
+    Waiting {
+        /// When the wait began.
+        from: Timestamp,
+        /// When it ends.
+        until: Timestamp,
+    },
+    /// A request has ended and is in the trace.
+    Observed(Box<Observation>),
+}
+
+/// A wait for a second that has begun this recently is over, in seconds.
+const LATENESS_S: f64 = crate::LATE_AFTER_S;
+/// A fill is given up after so many failures in a row.
+const FAILURES_IN_A_ROW: usize = 3;
+
+type Listener = Box<dyn FnMut(&Event) + Send>;
+
+/// Sends requests of known size at known instants, records what becomes of them, and says what that shows.
+///
+/// Every observation is on disk before the next request leaves, so whatever happens, the trace is kept.
+///
+/// # Example
+/// On the embedded emulator, a minute in a second:
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// use bedrock_tpm::{BedrockTpmTester, EmulatorConfig, Mechanism, MechanismId, Settings};
+///
+/// let bucket = Mechanism::per_minute(MechanismId::TokenBucket, 8_000);
+/// let emulator = EmulatorConfig { tokens: Some(bucket), ..Default::default() };
+/// let settings = Settings { time_scale: 600, tpm: Some(8_000), ..Default::default() };
+/// let mut tester = BedrockTpmTester::emulated(emulator, settings).await?;
+///
+/// tester.wait_until_second(35).await?;
+/// tester.consume_tpm_quota(10_000, 1_000).await?;
+/// let probe = tester.make_bedrock_request(500).await?;
+/// tester.log_result("right after", &probe)?;
+/// println!("{}", tester.summary());
+/// # Ok::<(), bedrock_tpm::Error>(())
+/// # }).unwrap();
+/// ```
+pub struct BedrockTpmTester {
+    endpoint: Endpoint,
+    clock: Clock,
+    settings: Settings,
+    trace: Trace,
+    padding: Padding,
+    phase: String,
+    scheduled: Option<Timestamp>,
+    region: String,
+    address: String,
+    listener: Option<Listener>,
+    emulator: Option<(Arc<Emulator>, Option<EmulatorServer>)>,
+}
+
+impl BedrockTpmTester {
+    /// A tester for AWS or for any Bedrock-compatible endpoint.
+    ///
+    /// # Errors
+    /// A usage error if the settings are out of range; a setup error, with its remedy, if there are no credentials or
+    /// no Region; a trace or output error if the trace cannot be used.
+    pub async fn connect(target: Target, settings: Settings) -> Result<Self> {
+        let settings = settings.validated()?;
+        let clock = Clock::scaled(settings.time_scale)?;
+        let endpoint = Endpoint::connect(&target, clock).await?;
+        Self::new(endpoint, clock, settings)
+    }
+
+    /// A tester for an emulator of its own, over HTTP on a free loopback port.
+    ///
+    /// # Errors
+    /// A usage error if the settings or the emulator's are out of range; a trace or output error if the trace cannot
+    /// be used.
+    pub async fn emulated(emulator: EmulatorConfig, settings: Settings) -> Result<Self> {
+        let settings = settings.validated()?;
+        let clock = Clock::scaled(settings.time_scale)?;
+        let emulator = Arc::new(Emulator::new(emulator, clock)?);
+        let server = EmulatorServer::on_loopback(emulator.clone(), 0)?;
+        let target = Target::Url { url: server.url().to_owned(), region: None };
+        let endpoint = Endpoint::connect(&target, clock).await?;
+        let mut tester = Self::new(endpoint, clock, settings)?;
+        tester.adopt(emulator, Some(server));
+        Ok(tester)
+    }
+
+    /// A tester for an emulator in the same process, without HTTP, on any clock: a virtual one needs no time at all.
+    ///
+    /// # Errors
+    /// As [`emulated`](Self::emulated).
+    pub fn simulated(emulator: EmulatorConfig, clock: Clock, settings: Settings) -> Result<Self> {
+        let emulator = Arc::new(Emulator::new(emulator, clock)?);
+        let mut tester = Self::new(Endpoint::simulated(emulator.clone()), clock, settings.validated()?)?;
+        tester.adopt(emulator, None);
+        Ok(tester)
+    }
+
+    fn new(endpoint: Endpoint, clock: Clock, settings: Settings) -> Result<Self> {
+        let trace = settings.open_trace()?;
+        let (region, address) = (endpoint.region().to_owned(), endpoint.name().to_owned());
+        let mut tester = Self {
+            endpoint,
+            clock,
+            settings,
+            trace,
+            padding: Padding::default(),
+            phase: "requests".into(),
+            scheduled: None,
+            region,
+            address,
+            listener: None,
+            emulator: None,
+        };
+        if let Some(last) = tester.trace.observations().last() {
+            tester.phase = last.phase.clone();
+            tester.check_continues(&last.clone())?;
+        }
+        Ok(tester)
+    }
+
+    /// An emulator that starts anew forgets what a resumed run has used; it is told again.
+    fn adopt(&mut self, emulator: Arc<Emulator>, server: Option<EmulatorServer>) {
+        self.address = "emulator".into();
+        for observation in self.trace.observations().iter().filter(|o| o.outcome().is_admitted()) {
+            emulator.charge(observation.sent, observation.settled(1).unwrap_or(observation.tokens_estimated));
+        }
+        self.emulator = Some((emulator, server));
+    }
+
+    fn check_continues(&self, last: &Observation) -> Result<()> {
+        let model = without_account_ids(&self.settings.model);
+        if (last.model.as_str(), last.time_scale) == (model.as_str(), self.clock.scale()) {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "the trace is of model {} at time scale {}, not of {model} at {}; resume with the same",
+            last.model,
+            last.time_scale,
+            self.clock.scale()
+        )))
+    }
+
+    /// Calls `listener` with everything that happens from now on.
+    pub fn on_event(&mut self, listener: impl FnMut(&Event) + Send + 'static) {
+        self.listener = Some(Box::new(listener));
+    }
+
+    /// Names the phase that the next requests belong to.
+    pub fn begin_phase(&mut self, phase: &str) {
+        self.phase = phase.to_owned();
+        self.emit(&Event::Phase(phase.to_owned()));
+    }
+
+    /// Waits until the clock reads `second` seconds past a full minute, 0 to 59; returns at once if it is that second
+    /// now. The next request counts as scheduled for that instant.
+    ///
+    /// # Errors
+    /// A usage error if `second` is out of range.
+    pub async fn wait_until_second(&mut self, second: u32) -> Result<Timestamp> {
+        if second > 59 {
+            return Err(Error::usage(format!("second {second} is out of range: use 0 to 59")));
+        }
+        let now = self.clock.now();
+        let until = now.plus_seconds(-LATENESS_S).next_second(f64::from(second));
+        self.wait_until(until).await;
+        Ok(until)
+    }
+
+    /// Waits until `until`, and schedules the next request for that instant.
+    pub async fn wait_until(&mut self, until: Timestamp) {
+        let from = self.clock.now();
+        if from < until {
+            self.emit(&Event::Waiting { from, until });
+            self.clock.sleep_until(until).await;
+        }
+        self.scheduled = Some(until);
+    }
+
+    /// Sends requests of `chunk_tokens` tokens each, back to back, until `total_tokens` tokens were admitted or a
+    /// request was throttled. Returns what was observed.
+    ///
+    /// # Errors
+    /// A usage error if a number is zero, or a chunk is larger than the total or than the stated quota, which no
+    /// waiting could ever admit; a setup error if the endpoint keeps failing; else as
+    /// [`make_bedrock_request`](Self::make_bedrock_request).
+    pub async fn consume_tpm_quota(
+        &mut self,
+        total_tokens: u64,
+        chunk_tokens: u64,
+    ) -> Result<Vec<Observation>> {
+        if chunk_tokens == 0 || chunk_tokens > total_tokens {
+            return Err(Error::usage(format!(
+                "a chunk of {chunk_tokens} tokens does not fit a total of {total_tokens}: use 1 to {total_tokens}"
+            )));
+        }
+        let mut observed: Vec<Observation> = Vec::new();
+        let mut admitted = 0;
+        while admitted < total_tokens {
+            let observation = self.make_bedrock_request(chunk_tokens).await?;
+            let outcome = observation.outcome();
+            if outcome.is_admitted() {
+                admitted += observation.reserved();
+            }
+            observed.push(observation);
+            if outcome.is_throttled() {
+                break;
+            }
+            self.give_up_on_failures(&observed)?;
+        }
+        Ok(observed)
+    }
+
+    fn give_up_on_failures(&self, observed: &[Observation]) -> Result<()> {
+        let failures = observed.iter().rev().take_while(|o| o.outcome() == Outcome::Failed).count();
+        match observed.last() {
+            Some(last) if failures >= FAILURES_IN_A_ROW => Err(Error::setup(format!(
+                "{failures} requests failed in a row, the last with {}: {}; `bedrock-tpm check` says what to do",
+                last.error_type.as_deref().unwrap_or("no answer"),
+                last.error.as_deref().unwrap_or("no message"),
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends one request that reserves about `tokens` tokens, `max_tokens` included, and records what becomes of it.
+    /// Being throttled is an outcome, not an error.
+    ///
+    /// # Errors
+    /// A usage error if `tokens` is zero or more than the stated quota; a budget error if the request might pass the
+    /// token budget; an output error if the trace cannot be written.
+    pub async fn make_bedrock_request(&mut self, tokens: u64) -> Result<Observation> {
+        let scheduled = self.scheduled.take();
+        let max_tokens = self.settings.max_tokens;
+        self.check_size(tokens)?;
+        let words = self.padding.words(tokens.saturating_sub(u64::from(max_tokens)));
+        let tokens_estimated = self.padding.estimate(words) + u64::from(max_tokens);
+        self.check_budget(tokens_estimated)?;
+        let request =
+            Request { model: self.settings.model.clone(), prompt: Padding::prompt(words), max_tokens };
+        let response = self.endpoint.send(&request).await;
+        if let Some(usage) = response.usage {
+            self.padding.learn(words, usage.input_tokens);
+        }
+        let observation = self.observation(response, scheduled, tokens_estimated);
+        let written = self.trace.append(observation.clone());
+        self.emit(&Event::Observed(Box::new(observation.clone())));
+        written.map(|()| observation)
+    }
+
+    fn check_size(&self, tokens: u64) -> Result<()> {
+        match self.settings.tpm {
+            _ if tokens == 0 => Err(Error::usage("a request of 0 tokens is not possible; use 1 or more")),
+            Some(tpm) if tokens > tpm => Err(Error::usage(format!(
+                "a request of {tokens} tokens can never be admitted by a quota of {tpm} tokens per minute; use {tpm} \
+                 or fewer"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_budget(&self, tokens_estimated: u64) -> Result<()> {
+        let Some(budget) = self.settings.budget_tokens else { return Ok(()) };
+        let spent = self.spent_at_most();
+        let next = self.padding.upper_bound(tokens_estimated);
+        if spent + next <= budget {
+            return Ok(());
+        }
+        Err(Error::budget(format!(
+            "the next request might use {next} tokens, and {spent} of the budget of {budget} are spent; raise \
+             --budget-tokens to go on"
+        )))
+    }
+
+    /// Tokens spent so far, where every request counts that may have been charged.
+    pub fn spent_at_most(&self) -> u64 {
+        let charged = self.trace.observations().iter().filter(|o| !o.outcome().is_throttled());
+        charged.map(|o| o.settled(1).unwrap_or(self.padding.upper_bound(o.tokens_estimated))).sum()
+    }
+
+    fn observation(
+        &self,
+        response: Response,
+        scheduled: Option<Timestamp>,
+        tokens_estimated: u64,
+    ) -> Observation {
+        let number = 1 + self.trace.observations().iter().filter(|o| o.phase == self.phase).count();
+        Observation {
+            phase: self.phase.clone(),
+            name: format!("{} {number}", self.phase),
+            scheduled,
+            sent: response.sent,
+            finished: response.finished,
+            tokens_estimated,
+            max_tokens: u64::from(self.settings.max_tokens),
+            input_tokens: response.usage.map(|usage| usage.input_tokens),
+            output_tokens: response.usage.map(|usage| usage.output_tokens),
+            status: response.status,
+            error_type: response.error_type,
+            error: response.error.as_deref().map(without_account_ids),
+            request_id: response.request_id,
+            model: without_account_ids(&self.settings.model),
+            region: self.region.clone(),
+            endpoint: self.address.clone(),
+            time_scale: self.clock.scale(),
+            hidden_retries: 0,
+            extra: self.settings.extra_fields(),
+        }
+    }
+
+    /// Gives an observation the name under which charts and tables show it.
+    ///
+    /// # Errors
+    /// An output error if the trace cannot be written.
+    pub fn log_result(&mut self, name: &str, observation: &Observation) -> Result<()> {
+        self.trace.append(Observation { name: name.to_owned(), ..observation.clone() })
+    }
+
+    /// What happened so far, by phase.
+    pub fn summary(&self) -> Summary {
+        Summary::of(self.trace.observations())
+    }
+
+    /// What the observations so far show.
+    pub fn verdict(&self) -> Verdict {
+        analyze(self.trace.observations(), &self.assumptions())
+    }
+
+    /// Status against time.
+    pub fn chart(&self) -> Chart {
+        Chart::new(self.trace.observations(), Some(&self.verdict()))
+    }
+
+    /// Writes the verdict, the chart and the table of requests as one HTML file.
+    ///
+    /// # Errors
+    /// An output error if the file cannot be written.
+    pub fn save_report(&self, path: impl AsRef<Path>) -> Result<()> {
+        Report::new(self.trace.observations(), self.verdict(), false).save(path)
+    }
+
+    /// The observations so far.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The clock that the requests are paced by.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// What the tester's own emulator really enforces, if it has one.
+    pub fn enforced(&self) -> Option<EmulatorConfig> {
+        self.emulator.as_ref().map(|(emulator, _)| emulator.config())
+    }
+
+    fn assumptions(&self) -> Assumptions {
+        let Settings { tpm, rpm, confidence, seed, .. } = self.settings;
+        Assumptions { tpm, rpm, confidence, seed }
+    }
+
+    fn emit(&mut self, event: &Event) {
+        if let Some(listener) = &mut self.listener {
+            listener(event);
+        }
+    }
+}
