@@ -1,6 +1,7 @@
 //! Measures how Amazon Bedrock's quotas work, and keeps a client under them.
 
 mod clock;
+mod emulator;
 mod endpoint;
 mod error;
 mod limiter;
@@ -9,7 +10,11 @@ mod trace;
 mod verdict;
 
 pub use clock::{Clock, Timestamp};
-pub use endpoint::{Request, Response};
+pub use emulator::{
+    Answer, Emulator, EmulatorConfig, EmulatorServer, Latency, MODEL_MAX_TOKENS, Service,
+    emulated_input_tokens,
+};
+pub use endpoint::{Diagnosis, Endpoint, Request, Response, Target, Timeouts};
 pub use error::{Error, Result};
 pub use limiter::{
     AnchoredWindow, AnyLimiter, Decision, FixedWindow, Limiter, Mechanism, MechanismId, Pool, PoolDecision,
