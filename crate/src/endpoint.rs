@@ -1,6 +1,18 @@
-//! What a request goes to.
+//! What a request goes to: Bedrock, anything that speaks its Converse API, or the emulator in-process.
 
-use crate::{Timestamp, Usage};
+mod bedrock;
+mod diagnosis;
+mod simulated;
+mod target;
+
+pub use diagnosis::Diagnosis;
+pub use target::{Target, Timeouts};
+
+use std::sync::Arc;
+
+use self::bedrock::Bedrock;
+use self::simulated::Simulated;
+use crate::{Clock, Emulator, Result, Timestamp, Usage};
 
 /// A request, as the tester wants it.
 #[derive(Clone, Debug)]
@@ -22,12 +34,68 @@ pub struct Response {
     pub finished: Timestamp,
     /// HTTP status; `None` if no response came.
     pub status: Option<u16>,
-    /// The AWS error code, or the kind of a transport failure.
+    /// The AWS error code, or the kind of a transport failure: `ConnectTimeoutError`, `TimeoutError` (an attempt took
+    /// too long), `DispatchFailure` (no connection, no credentials), `ResponseError` (not an answer of Bedrock's).
     pub error_type: Option<String>,
-    /// The error message.
+    /// The error message in one line, without account ids.
     pub error: Option<String>,
     /// What AWS Support asks for.
     pub request_id: Option<String>,
     /// Tokens used, if the response reported them.
     pub usage: Option<Usage>,
+}
+
+/// Where requests go. Cheap to clone: clones share connections, or the emulator.
+#[derive(Clone, Debug)]
+pub enum Endpoint {
+    /// Over HTTP, through the AWS SDK.
+    Bedrock(Bedrock),
+    /// To an emulator in this process, on any clock, without HTTP.
+    Simulated(Simulated),
+}
+
+impl Endpoint {
+    /// Connects to `target` through the AWS SDK, without its retries. Resolves the Region and, unless the target is
+    /// on loopback, the credentials; sends nothing to Bedrock yet.
+    ///
+    /// # Errors
+    /// A usage error if the URL is malformed or if `clock` is scaled and the target is not on loopback; a setup error
+    /// if there is no Region or there are no credentials.
+    pub async fn connect(target: &Target, timeouts: Timeouts, clock: Clock) -> Result<Self> {
+        Bedrock::connect(target, timeouts, clock).await.map(Self::Bedrock)
+    }
+
+    /// The emulator, in-process.
+    pub fn simulated(emulator: Arc<Emulator>) -> Self {
+        Self::Simulated(Simulated::new(emulator))
+    }
+
+    /// Sends one request, once. Never fails: what went wrong is in the response.
+    pub async fn send(&self, request: &Request) -> Response {
+        match self {
+            Self::Bedrock(bedrock) => bedrock.send(request).await,
+            Self::Simulated(simulated) => simulated.send(request).await,
+        }
+    }
+
+    /// What a trace calls it: `emulator`, `aws` or the endpoint's URL.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Bedrock(bedrock) => bedrock.name(),
+            Self::Simulated(_) => "emulator",
+        }
+    }
+
+    /// The Region whose quota is charged.
+    pub fn region(&self) -> &str {
+        match self {
+            Self::Bedrock(bedrock) => bedrock.region(),
+            Self::Simulated(_) => "local",
+        }
+    }
+
+    /// What `response` to a request for `model` means and what to do about it; `None` if the request was admitted.
+    pub fn diagnose(&self, model: &str, response: &Response) -> Option<Diagnosis> {
+        Diagnosis::of(model, self.region(), self.name(), response)
+    }
 }

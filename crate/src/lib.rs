@@ -2,6 +2,7 @@
 
 mod analysis;
 mod clock;
+mod emulator;
 mod endpoint;
 mod error;
 mod limiter;
@@ -11,7 +12,11 @@ mod verdict;
 
 pub use analysis::{Assumptions, analyze};
 pub use clock::{Clock, Timestamp};
-pub use endpoint::{Request, Response};
+pub use emulator::{
+    Answer, Emulator, EmulatorConfig, EmulatorServer, Latency, MODEL_MAX_TOKENS, Service,
+    emulated_input_tokens,
+};
+pub use endpoint::{Diagnosis, Endpoint, Request, Response, Target, Timeouts};
 pub use error::{Error, Result};
 pub use limiter::{
     AnchoredWindow, AnyLimiter, Decision, FixedWindow, Limiter, Mechanism, MechanismId, Pool, PoolDecision,

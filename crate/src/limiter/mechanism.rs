@@ -118,6 +118,17 @@ impl Mechanism {
         }
     }
 
+    /// What it admits a second in the long run.
+    pub fn rate_per_s(&self) -> f64 {
+        match *self {
+            Self::FixedWindow { limit, window_s, .. }
+            | Self::AnchoredWindow { limit, window_s }
+            | Self::SlidingLog { limit, window_s }
+            | Self::SlidingCounter { limit, window_s, .. } => limit as f64 / window_s,
+            Self::TokenBucket { refill_per_s, .. } | Self::SteppedBucket { refill_per_s, .. } => refill_per_s,
+        }
+    }
+
     /// Checks the ranges: a ceiling of 1 to 10^12, windows and ticks of 1 ms to 7 days, a refill above 0.
     ///
     /// # Errors

@@ -1,0 +1,90 @@
+//! A Bedrock-compatible emulator: a [`Pool`](crate::Pool) of quotas behind the Converse API, over HTTP or in-process.
+
+mod background;
+mod config;
+mod server;
+mod service;
+mod wire;
+
+pub use config::EmulatorConfig;
+pub use server::EmulatorServer;
+pub use service::{Answer, Latency, Service};
+pub(crate) use wire::{Fault, checked_max_tokens, outcome};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::{Clock, Result, Timestamp};
+
+/// Output tokens that a request without `maxTokens` reserves, and the most that one may ask for.
+pub const MODEL_MAX_TOKENS: u64 = 64_000;
+
+/// Tokens that every request costs, whatever its text.
+const TOKENS_PER_REQUEST: u64 = 7;
+
+/// Input tokens of a request with `text_bytes` bytes of text: 7, and one for every 3.2 bytes, rounded up.
+///
+/// A toy, on purpose unlike the "4 characters a token" of folklore: clients must learn the ratio from `usage`.
+pub fn emulated_input_tokens(text_bytes: usize) -> u64 {
+    TOKENS_PER_REQUEST + (text_bytes as u64 * 10).div_ceil(32)
+}
+
+/// A [`Service`] that lives on a clock and answers many requests at once.
+#[derive(Debug)]
+pub struct Emulator {
+    service: Mutex<Service>,
+    clock: Clock,
+}
+
+/// One answered request, as the transport passes it on.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) request_id: String,
+    pub(crate) answer: Answer,
+}
+
+impl Emulator {
+    /// An emulator with nothing used yet.
+    ///
+    /// # Errors
+    /// A usage error if `config` is out of range.
+    pub fn new(config: EmulatorConfig, clock: Clock) -> Result<Self> {
+        Ok(Self { service: Mutex::new(Service::new(config)?), clock })
+    }
+
+    /// What it really enforces.
+    pub fn config(&self) -> EmulatorConfig {
+        self.service().config().clone()
+    }
+
+    /// The clock it lives on.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Counts an earlier request that was admitted at `at` and used `tokens` tokens, oldest first, so that a resumed
+    /// run finds the quotas as it left them.
+    pub fn charge(&self, at: Timestamp, tokens: u64) {
+        self.service().charge(at, tokens);
+    }
+
+    /// Takes the time that Bedrock would take, and answers.
+    pub(crate) async fn converse(&self, input_tokens: u64, max_tokens: u64) -> Exchange {
+        let (request_id, latency) = {
+            let mut service = self.service();
+            (service.request_id(), service.latency())
+        };
+        self.clock.sleep(latency.until_admission).await;
+        let answer = self.service().admit(self.clock.now(), latency.until_answer, input_tokens, max_tokens);
+        self.clock.sleep(latency.until_answer).await;
+        Exchange { request_id, answer }
+    }
+
+    pub(crate) fn request_id(&self) -> String {
+        self.service().request_id()
+    }
+
+    /// A request that panicked cannot have left the service half changed in a way that matters to the next one.
+    fn service(&self) -> MutexGuard<'_, Service> {
+        self.service.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

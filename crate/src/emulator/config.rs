@@ -1,0 +1,83 @@
+use crate::{Error, Mechanism, QuotaKind, RejectedCost, Result};
+
+const DAY_S: f64 = 86_400.0;
+
+/// What the emulator enforces, and how well it behaves.
+///
+/// By default it enforces nothing, answers in 0.3 to 1.5 seconds and never fails.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EmulatorConfig {
+    /// The quota of tokens per minute (TPM), if there is one.
+    pub tokens: Option<Mechanism>,
+    /// The quota of requests per minute (RPM), if there is one.
+    pub requests: Option<Mechanism>,
+    /// The quota of tokens per UTC day (TPD), 0 to 10^15, if there is one. New accounts may have a quota of 0.
+    pub tokens_per_day: Option<u64>,
+    /// What a rejected request consumes.
+    pub rejected: RejectedCost,
+    /// How many tokens each output token counts for when a request is settled, 1 to 100.
+    pub burndown: u64,
+    /// The shortest and the longest time a request takes, in seconds of the emulator's clock, 0 to 60. Admission is
+    /// decided at a uniformly drawn moment within.
+    pub latency_s: (f64, f64),
+    /// Fraction of requests that end in a 503, 0 to 1. Half of those are charged all the same.
+    pub error_rate: f64,
+    /// Fraction of requests that are throttled although they fit, 0 to 1. They are charged nothing.
+    pub spurious_429: f64,
+    /// Traffic of others in the account, as a fraction of the quota per minute, 0 to 1.
+    pub background: f64,
+    /// Seed of every random choice: same seed and same times, same answers.
+    pub seed: u64,
+}
+
+impl Default for EmulatorConfig {
+    fn default() -> Self {
+        Self {
+            tokens: None,
+            requests: None,
+            tokens_per_day: None,
+            rejected: RejectedCost::Nothing,
+            burndown: 1,
+            latency_s: (0.3, 1.5),
+            error_rate: 0.0,
+            spurious_429: 0.0,
+            background: 0.0,
+            seed: 0,
+        }
+    }
+}
+
+impl EmulatorConfig {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// A usage error that names the parameter and its range.
+    pub fn validated(self) -> Result<Self> {
+        let check = |what: &str, value: f64, low: f64, high: f64| match (low..=high).contains(&value) {
+            true => Ok(()),
+            false => Err(Error::usage(format!("{what} {value} is out of range: use {low} to {high}"))),
+        };
+        for mechanism in [self.tokens, self.requests].into_iter().flatten() {
+            mechanism.validated()?;
+        }
+        check("tokens per day", self.tokens_per_day.unwrap_or(0) as f64, 0.0, 1e15)?;
+        check("burndown", self.burndown as f64, 1.0, 100.0)?;
+        check("shortest latency (seconds)", self.latency_s.0, 0.0, 60.0)?;
+        check("longest latency (seconds)", self.latency_s.1, self.latency_s.0, 60.0)?;
+        check("error rate", self.error_rate, 0.0, 1.0)?;
+        check("fraction of spurious 429s", self.spurious_429, 0.0, 1.0)?;
+        check("background traffic", self.background, 0.0, 1.0)?;
+        Ok(self)
+    }
+
+    /// The quotas, in the order in which they are checked and named in a 429.
+    pub(super) fn quotas(&self) -> Vec<(QuotaKind, Mechanism)> {
+        let day = |limit| Mechanism::FixedWindow { limit, window_s: DAY_S, offset_s: 0.0 };
+        let quotas = [
+            (QuotaKind::Requests, self.requests),
+            (QuotaKind::Tokens, self.tokens),
+            (QuotaKind::TokensPerDay, self.tokens_per_day.map(day)),
+        ];
+        quotas.into_iter().filter_map(|(kind, mechanism)| Some((kind, mechanism?))).collect()
+    }
+}

@@ -1,0 +1,124 @@
+//! The wire format of Converse (restJson1), and of its errors.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Answer, MODEL_MAX_TOKENS, emulated_input_tokens};
+use crate::{QuotaKind, Usage};
+
+/// An error response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) status: u16,
+    pub(crate) error_type: &'static str,
+    pub(crate) message: String,
+}
+
+impl Fault {
+    pub(super) fn new(status: u16, error_type: &'static str, message: impl Into<String>) -> Self {
+        Self { status, error_type, message: message.into() }
+    }
+
+    pub(super) fn validation(message: impl Into<String>) -> Self {
+        Self::new(400, "ValidationException", message)
+    }
+
+    fn throttled(by: QuotaKind) -> Self {
+        let what = match by {
+            QuotaKind::Requests => "requests",
+            QuotaKind::Tokens => "tokens",
+            QuotaKind::TokensPerDay => "tokens per day",
+        };
+        Self::new(429, "ThrottlingException", format!("Too many {what}, please wait before trying again."))
+    }
+}
+
+/// An answer as the client gets it: usage and whether it was cut off, or an error.
+pub(crate) fn outcome(answer: Answer) -> Result<(Usage, bool), Fault> {
+    match answer {
+        Answer::Admitted { usage, cut_off } => Ok((usage, cut_off)),
+        Answer::Throttled(by) => Err(Fault::throttled(by)),
+        Answer::Unavailable => {
+            let message = "Bedrock is unable to process your request.";
+            Err(Fault::new(503, "ServiceUnavailableException", message))
+        }
+    }
+}
+
+/// What a request reserves for output.
+pub(crate) fn checked_max_tokens(asked: Option<i64>) -> Result<u64, Fault> {
+    match asked {
+        None => Ok(MODEL_MAX_TOKENS),
+        Some(asked) => match u64::try_from(asked) {
+            Ok(tokens @ 1..=MODEL_MAX_TOKENS) => Ok(tokens),
+            Ok(0) | Err(_) => Err(Fault::validation(format!(
+                "1 validation error detected: Value '{asked}' at 'inferenceConfig.maxTokens' failed to satisfy \
+                 constraint: Member must have value greater than or equal to 1"
+            ))),
+            Ok(_) => Err(Fault::validation(format!(
+                "The maximum tokens you requested exceeds the model limit of {MODEL_MAX_TOKENS}. Try again with a \
+                 maximum tokens value that is lower than {MODEL_MAX_TOKENS}."
+            ))),
+        },
+    }
+}
+
+/// Input tokens and output reservation of a Converse request. Only text counts; other content is ignored.
+pub(super) fn parse_converse(body: &[u8]) -> Result<(u64, u64), Fault> {
+    let request: ConverseRequest = serde_json::from_slice(body).map_err(|cause| {
+        Fault::validation(format!("The request body is not a valid Converse request: {cause}"))
+    })?;
+    if request.messages.iter().all(|message| message.content.is_empty()) {
+        let message = "A conversation must start with a user message. Try again with a conversation that starts with \
+                       a user message.";
+        return Err(Fault::validation(message));
+    }
+    let max_tokens = checked_max_tokens(request.inference_config.and_then(|config| config.max_tokens))?;
+    let blocks = request.messages.iter().flat_map(|message| &message.content).chain(&request.system);
+    let text_bytes = blocks.filter_map(|block| block.text.as_deref()).map(str::len).sum();
+    Ok((emulated_input_tokens(text_bytes), max_tokens))
+}
+
+/// The body of a successful Converse response.
+pub(super) fn converse_response(usage: Usage, cut_off: bool, latency_ms: u64) -> Value {
+    let Usage { input_tokens, output_tokens, .. } = usage;
+    json!({
+        "metrics": { "latencyMs": latency_ms },
+        "output": { "message": { "content": [{ "text": text_of(output_tokens) }], "role": "assistant" } },
+        "stopReason": if cut_off { "max_tokens" } else { "end_turn" },
+        "usage": {
+            "inputTokens": input_tokens,
+            "outputTokens": output_tokens,
+            "totalTokens": input_tokens + output_tokens,
+        },
+    })
+}
+
+fn text_of(tokens: u64) -> String {
+    vec!["ok"; tokens as usize].join(" ")
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ConverseRequest {
+    messages: Vec<Message>,
+    #[serde(default)]
+    system: Vec<Block>,
+    inference_config: Option<InferenceConfig>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    content: Vec<Block>,
+}
+
+#[derive(Deserialize)]
+struct Block {
+    text: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct InferenceConfig {
+    max_tokens: Option<i64>,
+}
