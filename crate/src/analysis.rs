@@ -8,7 +8,11 @@ mod posterior;
 mod prior;
 mod reasons;
 
-use crate::{Binding, ClockAnswer, Conclusion, Observation, Outcome, QuotaKind, Ranked, Spent, Verdict};
+use crate::error::check_range;
+use crate::{
+    Binding, Candidate, ClockAnswer, Conclusion, Observation, Outcome, QuotaKind, Ranked, Result, Spent,
+    Verdict,
+};
 use evidence::Evidence;
 use posterior::Posterior;
 
@@ -32,6 +36,17 @@ impl Default for Assumptions {
 }
 
 impl Assumptions {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// A usage error if the confidence is not from 0.5 to 0.9999, or a quota is not from 1 to 10^12.
+    pub fn validated(self) -> Result<Self> {
+        check_range("confidence", self.confidence, 0.5, 0.9999)?;
+        check_range("tokens per minute", self.tpm.unwrap_or(1) as f64, 1.0, 1e12)?;
+        check_range("requests per minute", self.rpm.unwrap_or(1) as f64, 1.0, 1e12)?;
+        Ok(self)
+    }
+
     fn stated(&self, kind: QuotaKind) -> Option<u64> {
         match kind {
             QuotaKind::Tokens => self.tpm,
@@ -65,8 +80,8 @@ fn judge(
     let ranked = rank(posterior, evidence, observations);
     let leader = &ranked[0];
     let conclusion = match leader.mechanism {
-        crate::Candidate::SomethingElse if leader.probability > 0.5 => Conclusion::NoneOfThese,
-        crate::Candidate::Known(id) if watched_a_window && leader.probability >= assumptions.confidence => {
+        Candidate::SomethingElse if leader.probability > 0.5 => Conclusion::NoneOfThese,
+        Candidate::Known(id) if watched_a_window && leader.probability >= assumptions.confidence => {
             Conclusion::Mechanism(id)
         }
         _ => Conclusion::Inconclusive,

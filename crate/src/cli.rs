@@ -9,10 +9,10 @@ mod measure;
 mod progress;
 mod report;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use bedrock_tpm::{Conclusion, Result, Verdict};
+use bedrock_tpm::{Conclusion, Error, Result, Verdict};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
@@ -85,7 +85,7 @@ async fn run(command: Command) -> Result<ExitCode> {
     }
 }
 
-fn exit_message(error: &bedrock_tpm::Error) -> String {
+fn exit_message(error: &Error) -> String {
     format!("error: {error}")
 }
 
@@ -102,9 +102,22 @@ fn log_to_stderr(verbose: u8) {
         .init();
 }
 
+/// Asks on the terminal before anything is spent.
+fn ask(what: &str) -> Result<()> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Error::usage("this would spend tokens, and nobody can be asked; add --yes to agree"));
+    }
+    eprint!("{what} Go on? [y/N] ");
+    let mut answer = String::new();
+    let heard = std::io::stderr().flush().and_then(|()| std::io::stdin().read_line(&mut answer));
+    match (heard, answer.trim().to_lowercase().as_str()) {
+        (Ok(_), "y" | "yes") => Ok(()),
+        _ => Err(Error::usage("nothing was sent; answer y to go on")),
+    }
+}
+
 /// Prints a document on stdout: JSON for programs, text for people. A closed pipe is not an error.
 fn print<T: Serialize + ToString>(document: &T, json: bool) -> Result<()> {
-    use std::io::Write;
     let text = match json {
         true => serde_json::to_string_pretty(document).unwrap_or_default(),
         false => document.to_string(),

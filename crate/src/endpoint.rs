@@ -82,7 +82,7 @@ impl Endpoint {
     pub fn name(&self) -> &str {
         match self {
             Self::Bedrock(bedrock) => bedrock.name(),
-            Self::Simulated(_) => "emulator",
+            Self::Simulated(_) => crate::EMBEDDED,
         }
     }
 

@@ -25,7 +25,8 @@ enum Kind {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    pub(crate) fn usage(message: impl Into<String>) -> Self {
+    /// An error of whoever asked: an argument is out of range, or contradicts another.
+    pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Kind::Usage, message)
     }
 
@@ -77,6 +78,14 @@ impl Error {
     /// A trace, chart or report cannot be written where it was asked for.
     pub fn is_output(&self) -> bool {
         self.kind == Kind::Output
+    }
+}
+
+/// A usage error unless `value` lies in `low..=high`.
+pub(crate) fn check_range(what: &str, value: f64, low: f64, high: f64) -> Result<()> {
+    match (low..=high).contains(&value) {
+        true => Ok(()),
+        false => Err(Error::usage(format!("{what} {value} is out of range: use {low} to {high}"))),
     }
 }
 

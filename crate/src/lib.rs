@@ -1,16 +1,25 @@
 //! Measures how Amazon Bedrock's quotas work, and keeps a client under them.
 
 mod analysis;
+pub mod blocking;
+mod chart;
 mod clock;
 mod emulator;
 mod endpoint;
 mod error;
 mod limiter;
+mod notebook;
+mod output;
+pub mod protocol;
 mod quota;
+mod report;
+mod tester;
+mod text;
 mod trace;
 mod verdict;
 
 pub use analysis::{Assumptions, analyze};
+pub use chart::Chart;
 pub use clock::{Clock, Timestamp};
 pub use emulator::{
     Answer, Emulator, EmulatorConfig, EmulatorServer, Latency, MODEL_MAX_TOKENS, Service,
@@ -23,5 +32,7 @@ pub use limiter::{
     RejectedCost, SlidingCounter, SlidingLog, SteppedBucket, TokenBucket,
 };
 pub use quota::{QuotaKind, Usage, reserved_tokens, settled_tokens};
+pub use report::Report;
+pub use tester::{BedrockTpmTester, EMBEDDED, Event, PhaseSummary, Settings, Summary};
 pub use trace::{LATE_AFTER_S, Observation, Outcome, ThrottleMessage, Trace};
 pub use verdict::{Binding, Candidate, ClockAnswer, Conclusion, Ranked, Spent, Verdict};

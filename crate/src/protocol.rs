@@ -66,11 +66,7 @@ pub fn classic(tpm: Option<u64>, rpm: Option<u64>) -> Result<Vec<Phase>> {
     };
     let probe = |at: f64, tokens: u64| (at, Step::Probe(tokens));
     Ok(vec![
-        Phase {
-            name: "fill",
-            purpose: "use the quota up from second 35 on",
-            steps: vec![(0.0, fill)],
-        },
+        Phase { name: "fill", purpose: "use the quota up from second 35 on", steps: vec![(0.0, fill)] },
         Phase {
             name: "before the minute",
             purpose: "see whether anything comes back within the same clock minute",

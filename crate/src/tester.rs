@@ -5,16 +5,19 @@ mod settings;
 mod summary;
 
 pub use settings::Settings;
-pub use summary::Summary;
+pub use summary::{PhaseSummary, Summary};
 
 use std::path::Path;
 use std::sync::Arc;
 
 use padding::Padding;
 
+use serde_json::{Map, Value};
+
 use crate::{
-    Assumptions, Chart, Clock, Emulator, EmulatorConfig, EmulatorServer, Endpoint, Error, Observation, Outcome,
-    Report, Request, Response, Result, Target, Timestamp, Trace, Verdict, analyze, trace::without_account_ids,
+    Assumptions, Chart, Clock, Emulator, EmulatorConfig, EmulatorServer, Endpoint, Error, Observation,
+    Outcome, Report, Request, Response, Result, Target, Timeouts, Timestamp, Trace, Verdict, analyze,
+    trace::without_account_ids,
 };
 
 /// What the tester is doing, for callers that show progress.
@@ -32,6 +35,9 @@ pub enum Event {
     /// A request has ended and is in the trace.
     Observed(Box<Observation>),
 }
+
+/// The endpoint's name in the trace of a tester that brought its own emulator.
+pub const EMBEDDED: &str = "emulator";
 
 /// A wait for a second that has begun this recently is over, in seconds.
 const LATENESS_S: f64 = crate::LATE_AFTER_S;
@@ -86,7 +92,7 @@ impl BedrockTpmTester {
     pub async fn connect(target: Target, settings: Settings) -> Result<Self> {
         let settings = settings.validated()?;
         let clock = Clock::scaled(settings.time_scale)?;
-        let endpoint = Endpoint::connect(&target, clock).await?;
+        let endpoint = Endpoint::connect(&target, Timeouts::default(), clock).await?;
         Self::new(endpoint, clock, settings)
     }
 
@@ -101,7 +107,7 @@ impl BedrockTpmTester {
         let emulator = Arc::new(Emulator::new(emulator, clock)?);
         let server = EmulatorServer::on_loopback(emulator.clone(), 0)?;
         let target = Target::Url { url: server.url().to_owned(), region: None };
-        let endpoint = Endpoint::connect(&target, clock).await?;
+        let endpoint = Endpoint::connect(&target, Timeouts::default(), clock).await?;
         let mut tester = Self::new(endpoint, clock, settings)?;
         tester.adopt(emulator, Some(server));
         Ok(tester)
@@ -143,7 +149,7 @@ impl BedrockTpmTester {
 
     /// An emulator that starts anew forgets what a resumed run has used; it is told again.
     fn adopt(&mut self, emulator: Arc<Emulator>, server: Option<EmulatorServer>) {
-        self.address = "emulator".into();
+        self.address = EMBEDDED.into();
         for observation in self.trace.observations().iter().filter(|o| o.outcome().is_admitted()) {
             emulator.charge(observation.sent, observation.settled(1).unwrap_or(observation.tokens_estimated));
         }
@@ -326,7 +332,7 @@ impl BedrockTpmTester {
             endpoint: self.address.clone(),
             time_scale: self.clock.scale(),
             hidden_retries: 0,
-            extra: self.settings.extra_fields(),
+            extra: self.extra_fields(),
         }
     }
 
@@ -384,6 +390,20 @@ impl BedrockTpmTester {
     fn assumptions(&self) -> Assumptions {
         let Settings { tpm, rpm, confidence, seed, .. } = self.settings;
         Assumptions { tpm, rpm, confidence, seed }
+    }
+
+    /// What an analysis or a resumed run needs to know again. The emulator is described once, in the first line.
+    fn extra_fields(&self) -> Map<String, Value> {
+        let Settings { tpm, rpm, seed, .. } = self.settings;
+        let fields = [("tpm", tpm), ("rpm", rpm), ("seed", Some(seed))];
+        let emulator = self.enforced().filter(|_| self.trace.observations().is_empty());
+        let emulator = emulator.and_then(|config| serde_json::to_value(config).ok());
+        fields
+            .into_iter()
+            .filter_map(|(name, number)| Some((name, number?.into())))
+            .chain(emulator.map(|config| (EMBEDDED, config)))
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
     }
 
     fn emit(&mut self, event: &Event) {

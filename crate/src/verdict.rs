@@ -1,3 +1,5 @@
+mod display;
+
 use std::fmt;
 
 use serde::{Serialize, Serializer};

@@ -24,10 +24,8 @@ pub(super) struct Analyze {
 impl Analyze {
     pub(super) fn run(self) -> Result<ExitCode> {
         let trace = Trace::load(&self.trace)?;
-        let assumptions = Assumptions {
-            confidence: self.confidence,
-            ..assumptions(self.quotas, trace.observations())
-        };
+        let assumptions =
+            Assumptions { confidence: self.confidence, ..assumptions(self.quotas, trace.observations()) };
         let verdict = analyze(trace.observations(), &assumptions.validated()?);
         print(&verdict, self.json)?;
         Ok(exit_status(&verdict))

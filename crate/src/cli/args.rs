@@ -1,5 +1,6 @@
 use bedrock_tpm::{EmulatorConfig, Error, Mechanism, MechanismId, RejectedCost, Result, Settings, Target};
 use clap::Args;
+use serde_json::Value;
 
 /// Tokens per minute of an emulator that is not told otherwise.
 const EMULATED_TPM: u64 = 8_000;
@@ -132,47 +133,26 @@ impl EmulatorArgs {
         .validated()
     }
 
+    /// The mechanism with the parameters that were given, each of which it must have.
     fn shaped(&self, mechanism: Mechanism) -> Result<Mechanism> {
-        let (mut window, mut offset, mut size, mut tick) =
-            (self.window_s, self.offset_s, self.capacity, self.tick_s);
-        let shaped = match mechanism {
-            Mechanism::FixedWindow { limit, window_s, offset_s } => Mechanism::FixedWindow {
-                limit,
-                window_s: window.take().unwrap_or(window_s),
-                offset_s: offset.take().unwrap_or(offset_s),
-            },
-            Mechanism::SlidingCounter { limit, window_s, offset_s } => Mechanism::SlidingCounter {
-                limit,
-                window_s: window.take().unwrap_or(window_s),
-                offset_s: offset.take().unwrap_or(offset_s),
-            },
-            Mechanism::AnchoredWindow { limit, window_s } => {
-                Mechanism::AnchoredWindow { limit, window_s: window.take().unwrap_or(window_s) }
-            }
-            Mechanism::SlidingLog { limit, window_s } => {
-                Mechanism::SlidingLog { limit, window_s: window.take().unwrap_or(window_s) }
-            }
-            Mechanism::TokenBucket { capacity, refill_per_s } => {
-                Mechanism::TokenBucket { capacity: size.take().unwrap_or(capacity), refill_per_s }
-            }
-            Mechanism::SteppedBucket { capacity, refill_per_s, tick_s, offset_s } => Mechanism::SteppedBucket {
-                capacity: size.take().unwrap_or(capacity),
-                refill_per_s,
-                tick_s: tick.take().unwrap_or(tick_s),
-                offset_s: offset.take().unwrap_or(offset_s),
-            },
-        };
-        let unused = [
-            window.map(|_| "--window-s"),
-            offset.map(|_| "--offset-s"),
-            size.map(|_| "--capacity"),
-            tick.map(|_| "--tick-s"),
+        let given = [
+            ("--window-s", "window_s", self.window_s.map(Value::from)),
+            ("--offset-s", "offset_s", self.offset_s.map(Value::from)),
+            ("--capacity", "capacity", self.capacity.map(Value::from)),
+            ("--tick-s", "tick_s", self.tick_s.map(Value::from)),
         ];
-        match unused.into_iter().flatten().next() {
-            Some(flag) => {
-                Err(Error::invalid_usage(format!("a {} has no {flag}; leave it out", mechanism.id())))
+        let mut shaped = serde_json::to_value(mechanism).unwrap_or_default();
+        for (flag, name, value) in given {
+            let Some(value) = value else { continue };
+            match shaped["parameters"].get_mut(name) {
+                Some(parameter) => *parameter = value,
+                None => {
+                    return Err(Error::usage(format!("a {} has no {flag}; leave it out", mechanism.id())));
+                }
             }
-            None => shaped.validated(),
         }
+        let unreadable =
+            |cause| Error::usage(format!("a parameter of the mechanism is out of range: {cause}"));
+        serde_json::from_value(shaped).map_err(unreadable).and_then(Mechanism::validated)
     }
 }

@@ -30,7 +30,10 @@ pub(super) struct Emulate {
 impl Emulate {
     pub(super) async fn run(self) -> Result<ExitCode> {
         let config = self.emulator.config(self.quotas, self.seed)?;
-        let enforced = [config.tokens.map(|m| format!("tokens: {m}")), config.requests.map(|m| format!("requests: {m}"))];
+        let enforced = [
+            config.tokens.map(|m| format!("tokens: {m}")),
+            config.requests.map(|m| format!("requests: {m}")),
+        ];
         let enforced = enforced.into_iter().flatten().collect::<Vec<_>>().join("; ");
         let emulator = Arc::new(Emulator::new(config, Clock::scaled(self.time_scale)?)?);
         let server = EmulatorServer::start(emulator, SocketAddr::new(self.address, self.port))?;

@@ -1,12 +1,11 @@
 use std::fmt;
-use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bedrock_tpm::protocol::{Schedule, classic};
 use bedrock_tpm::{
-    BedrockTpmTester, Binding, Candidate, Clock, Conclusion, EmulatorConfig, Error, Mechanism, QuotaKind, Report,
-    Result, Settings, Trace, Verdict,
+    BedrockTpmTester, Binding, Candidate, Clock, Conclusion, EMBEDDED, EmulatorConfig, Error, Mechanism,
+    QuotaKind, Report, Result, Settings, Trace, Verdict,
 };
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -14,7 +13,7 @@ use serde::Serialize;
 use super::analyze::assumptions;
 use super::args::{EmulatorArgs, QuotaArgs, TargetArgs};
 use super::progress::Progress;
-use super::{FAILURE, exit_status, print};
+use super::{FAILURE, ask, exit_status, print};
 
 #[derive(Args)]
 pub(super) struct Measure {
@@ -96,11 +95,18 @@ impl Measure {
         let mut tester = match self.target.target() {
             Some(target) => {
                 if target.may_spend()? && !self.target.yes {
-                    confirm(&settings, planned.tokens_at_most().min(budget), budget)?;
+                    let tokens = planned.tokens_at_most().min(budget);
+                    ask(&format!(
+                        "This sends requests to {} and uses about {tokens} tokens, never more than {budget}.",
+                        settings.model
+                    ))?;
                 }
                 BedrockTpmTester::connect(target, settings).await?
             }
-            None => BedrockTpmTester::emulated(self.emulator_config(resumed.as_ref(), &settings)?, settings).await?,
+            None => {
+                BedrockTpmTester::emulated(self.emulator_config(resumed.as_ref(), &settings)?, settings)
+                    .await?
+            }
         };
         let schedule = schedule_from(tester.trace(), tester.clock());
         let end = {
@@ -119,9 +125,12 @@ impl Measure {
         settings.budget_tokens = self.budget_tokens;
         settings.trace = Some(match &self.trace {
             Some(path) => path.clone(),
-            None => format!("trace-{}.jsonl", Clock::system().now().to_chrono().format("%Y%m%dT%H%M%S")).into(),
+            None => {
+                format!("trace-{}.jsonl", Clock::system().now().to_chrono().format("%Y%m%dT%H%M%S")).into()
+            }
         });
-        let Some((path, last)) = self.resume.clone().zip(resumed.and_then(|trace| trace.observations().last()))
+        let Some((path, last)) =
+            self.resume.clone().zip(resumed.and_then(|trace| trace.observations().last()))
         else {
             settings.resume = self.resume.is_some();
             settings.trace = self.resume.clone().or(settings.trace);
@@ -157,9 +166,10 @@ impl Measure {
     fn conclude(&self, tester: &BedrockTpmTester, end: End) -> Result<ExitCode> {
         let trace = tester.trace();
         let kept = trace.path().map(PathBuf::from).unwrap_or_default();
-        if let (End::Failed(error), true) = (&end, trace.observations().is_empty()) {
-            return Err(Error::usage_or(error));
-        }
+        let end = match end {
+            End::Failed(error) if trace.observations().is_empty() => return Err(error),
+            other => other,
+        };
         let verdict = tester.verdict();
         let status = exit_status(&verdict);
         let partial = !matches!(end, End::Complete);
@@ -221,23 +231,4 @@ impl fmt::Display for Measured {
         }
         Ok(())
     }
-}
-
-/// Asks on the terminal before anything is spent.
-fn confirm(settings: &Settings, planned: u64, budget: u64) -> Result<()> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Error::usage("this would spend tokens, and nobody can be asked; add --yes to agree"));
-    }
-    eprint!(
-        "This sends requests to {} and uses about {planned} tokens, never more than {budget}. Go on? [y/N] ",
-        settings.model
-    );
-    std::io::stderr().flush().and_then(|()| {
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer).map(|_| answer)
-    })
-    .ok()
-    .filter(|answer| matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
-    .map(drop)
-    .ok_or_else(|| Error::usage("nothing was sent"))
 }

@@ -17,7 +17,7 @@ impl Progress {
     /// A bar from now to `end`.
     pub(super) fn until(end: Timestamp, clock: Clock) -> Self {
         let start = clock.now();
-        let real_s = |span: Duration| span.as_secs_f64() / f64::from(clock.scale());
+        let real_s = move |span: Duration| span.as_secs_f64() / f64::from(clock.scale());
         let bar = ProgressBar::new((end - start).as_millis() as u64);
         let style = ProgressStyle::with_template("{bar:32} {wide_msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bedrock_tpm::{Chart, Report, Result, Trace, analyze, write_file};
+use bedrock_tpm::{Chart, Report, Result, Trace, analyze};
 use clap::Args;
 
 use super::analyze::assumptions;
@@ -28,8 +28,8 @@ impl SaveReport {
             name.push(ending);
             PathBuf::from(name)
         };
-        write_file(path(".svg"), chart.svg()?.as_bytes())?;
-        write_file(path(".png"), &chart.png()?)?;
+        chart.save(path(".svg"))?;
+        chart.save(path(".png"))?;
         Report::new(trace.observations(), verdict, false).save(path(".html"))?;
         for ending in [".html", ".svg", ".png"] {
             println!("{}", path(ending).display());

@@ -1,11 +1,14 @@
-use crate::{Error, Mechanism, QuotaKind, RejectedCost, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::error::check_range;
+use crate::{Mechanism, QuotaKind, RejectedCost, Result};
 
 const DAY_S: f64 = 86_400.0;
 
 /// What the emulator enforces, and how well it behaves.
 ///
 /// By default it enforces nothing, answers in 0.3 to 1.5 seconds and never fails.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EmulatorConfig {
     /// The quota of tokens per minute (TPM), if there is one.
     pub tokens: Option<Mechanism>,
@@ -53,20 +56,16 @@ impl EmulatorConfig {
     /// # Errors
     /// A usage error that names the parameter and its range.
     pub fn validated(self) -> Result<Self> {
-        let check = |what: &str, value: f64, low: f64, high: f64| match (low..=high).contains(&value) {
-            true => Ok(()),
-            false => Err(Error::usage(format!("{what} {value} is out of range: use {low} to {high}"))),
-        };
         for mechanism in [self.tokens, self.requests].into_iter().flatten() {
             mechanism.validated()?;
         }
-        check("tokens per day", self.tokens_per_day.unwrap_or(0) as f64, 0.0, 1e15)?;
-        check("burndown", self.burndown as f64, 1.0, 100.0)?;
-        check("shortest latency (seconds)", self.latency_s.0, 0.0, 60.0)?;
-        check("longest latency (seconds)", self.latency_s.1, self.latency_s.0, 60.0)?;
-        check("error rate", self.error_rate, 0.0, 1.0)?;
-        check("fraction of spurious 429s", self.spurious_429, 0.0, 1.0)?;
-        check("background traffic", self.background, 0.0, 1.0)?;
+        check_range("tokens per day", self.tokens_per_day.unwrap_or(0) as f64, 0.0, 1e15)?;
+        check_range("burndown", self.burndown as f64, 1.0, 100.0)?;
+        check_range("shortest latency (seconds)", self.latency_s.0, 0.0, 60.0)?;
+        check_range("longest latency (seconds)", self.latency_s.1, self.latency_s.0, 60.0)?;
+        check_range("error rate", self.error_rate, 0.0, 1.0)?;
+        check_range("fraction of spurious 429s", self.spurious_429, 0.0, 1.0)?;
+        check_range("background traffic", self.background, 0.0, 1.0)?;
         Ok(self)
     }
 

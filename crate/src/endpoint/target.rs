@@ -39,6 +39,17 @@ impl Default for Timeouts {
 }
 
 impl Target {
+    /// Whether requests to it leave this machine, and so may cost money.
+    ///
+    /// # Errors
+    /// A usage error if the URL is not one that requests can be sent to.
+    pub fn may_spend(&self) -> Result<bool> {
+        match self {
+            Self::Aws { .. } => Ok(true),
+            Self::Url { url, .. } => is_loopback(url).map(|loopback| !loopback),
+        }
+    }
+
     /// Whether it stays on this machine.
     ///
     /// # Errors

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 use super::{
     AnchoredWindow, Decision, FixedWindow, Limiter, SlidingCounter, SlidingLog, SteppedBucket, TokenBucket,
 };
-use crate::{Error, Result, Timestamp};
+use crate::error::check_range;
+use crate::{Result, Timestamp};
 
 /// The name of a mechanism, as in JSON and on the command line.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum,
 )]
 #[serde(rename_all = "snake_case")]
-#[clap(rename_all = "snake_case")]
 pub enum MechanismId {
     /// Resets at fixed instants, such as the clock minute.
     FixedWindow,
@@ -134,11 +134,7 @@ impl Mechanism {
     /// # Errors
     /// A usage error that names the parameter.
     pub fn validated(self) -> Result<Self> {
-        let check = |what: &str, value: f64, low: f64, high: f64| match (low..=high).contains(&value) {
-            true => Ok(()),
-            false => Err(Error::usage(format!("{what} {value} is out of range: use {low} to {high}"))),
-        };
-        check("limit", self.ceiling() as f64, 1.0, 1e12)?;
+        check_range("limit", self.ceiling() as f64, 1.0, 1e12)?;
         let (period_s, offset_s, refill_per_s) = match self {
             Self::AnchoredWindow { window_s, .. } | Self::SlidingLog { window_s, .. } => (window_s, 0.0, 1.0),
             Self::FixedWindow { window_s, offset_s, .. }
@@ -146,9 +142,9 @@ impl Mechanism {
             Self::TokenBucket { refill_per_s, .. } => (1.0, 0.0, refill_per_s),
             Self::SteppedBucket { refill_per_s, tick_s, offset_s, .. } => (tick_s, offset_s, refill_per_s),
         };
-        check("window or tick (seconds)", period_s, 1e-3, 604_800.0)?;
-        check("offset (seconds)", offset_s, 0.0, 604_800.0)?;
-        check("refill (a second)", refill_per_s, 1e-9, 1e12)?;
+        check_range("window or tick (seconds)", period_s, 1e-3, 604_800.0)?;
+        check_range("offset (seconds)", offset_s, 0.0, 604_800.0)?;
+        check_range("refill (a second)", refill_per_s, 1e-9, 1e12)?;
         Ok(self)
     }
 

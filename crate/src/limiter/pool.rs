@@ -4,9 +4,9 @@ use super::{AnyLimiter, Decision, Limiter, Mechanism};
 use crate::{QuotaKind, Timestamp};
 
 /// What a rejected request consumes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum), clap(rename_all = "snake_case"))]
 #[serde(rename_all = "snake_case")]
-#[clap(rename_all = "snake_case")]
 pub enum RejectedCost {
     /// Nothing.
     #[default]

@@ -1,7 +1,6 @@
 use std::path::PathBuf;
 
-use serde_json::{Map, Value};
-
+use crate::error::check_range;
 use crate::{Error, Result, Trace};
 
 /// How a tester measures.
@@ -52,15 +51,11 @@ impl Settings {
     /// # Errors
     /// A usage error that names the setting and its range.
     pub fn validated(self) -> Result<Self> {
-        let check = |what: &str, value: f64, low: f64, high: f64| match (low..=high).contains(&value) {
-            true => Ok(()),
-            false => Err(Error::usage(format!("{what} {value} is out of range: use {low} to {high}"))),
-        };
-        check("tokens per minute", self.tpm.unwrap_or(1) as f64, 1.0, 1e12)?;
-        check("requests per minute", self.rpm.unwrap_or(1) as f64, 1.0, 1e12)?;
-        check("max_tokens", f64::from(self.max_tokens), 1.0, 1e6)?;
-        check("token budget", self.budget_tokens.unwrap_or(1) as f64, 1.0, 1e12)?;
-        check("confidence", self.confidence, 0.5, 0.9999)?;
+        check_range("tokens per minute", self.tpm.unwrap_or(1) as f64, 1.0, 1e12)?;
+        check_range("requests per minute", self.rpm.unwrap_or(1) as f64, 1.0, 1e12)?;
+        check_range("max_tokens", f64::from(self.max_tokens), 1.0, 1e6)?;
+        check_range("token budget", self.budget_tokens.unwrap_or(1) as f64, 1.0, 1e12)?;
+        check_range("confidence", self.confidence, 0.5, 0.9999)?;
         if self.model.trim().is_empty() {
             return Err(Error::usage("the model is empty; name a model id, inference profile or ARN"));
         }
@@ -73,11 +68,5 @@ impl Settings {
             Some(path) => Trace::create(path),
             None => Ok(Trace::in_memory()),
         }
-    }
-
-    /// What an analysis of the trace needs to know again.
-    pub(super) fn extra_fields(&self) -> Map<String, Value> {
-        let fields = [("tpm", self.tpm), ("rpm", self.rpm), ("seed", Some(self.seed))];
-        fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect()
     }
 }

@@ -56,10 +56,17 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.phases.iter().map(|row| row.phase.len()).max().unwrap_or(0).max("phase".len());
-        writeln!(f, "{:width$}  {:>5}  {:>5}  {:>6}  {:>9}  {:>4}", "phase", "200", "429", "failed", "tokens", "late")?;
+        writeln!(
+            f,
+            "{:width$}  {:>5}  {:>5}  {:>6}  {:>9}  {:>4}",
+            "phase", "200", "429", "failed", "tokens", "late"
+        )?;
         for row in &self.phases {
             let PhaseSummary { phase, admitted, throttled, failed, tokens, late } = row;
-            writeln!(f, "{phase:width$}  {admitted:>5}  {throttled:>5}  {failed:>6}  {tokens:>9}  {late:>4}")?;
+            writeln!(
+                f,
+                "{phase:width$}  {admitted:>5}  {throttled:>5}  {failed:>6}  {tokens:>9}  {late:>4}"
+            )?;
         }
         Ok(())
     }

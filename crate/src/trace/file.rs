@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::record::Record;
 use super::{Observation, Outcome};
-use crate::{Error, Result};
+use crate::{EMBEDDED, EmulatorConfig, Error, Result};
 
 /// Observations in the order they were made, in memory and, if it has a file, on disk.
 ///
@@ -102,6 +102,12 @@ impl Trace {
     /// Where the trace is kept, if on disk.
     pub fn path(&self) -> Option<&Path> {
         self.file.as_ref().map(|(_, path)| path.as_path())
+    }
+
+    /// What the embedded emulator enforced when this trace was begun, if it was made with one.
+    pub fn emulator(&self) -> Option<EmulatorConfig> {
+        let config = self.observations.first()?.extra.get(EMBEDDED)?;
+        serde_json::from_value(config.clone()).ok()
     }
 
     /// How many observations ended as `wanted` says.

@@ -1,0 +1,203 @@
+//! What was observed, drawn: status against time, and what the likeliest mechanism had left.
+
+mod axis;
+mod backdrop;
+mod legend;
+mod remaining;
+mod requests;
+mod style;
+
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::HPos;
+
+use self::axis::TimeAxis;
+use self::backdrop::Backdrop;
+use self::remaining::Remaining;
+use self::requests::Requests;
+use self::style::{FAINT_INK, INK, LABEL, TITLE, fitted, text_style, write};
+use crate::output::write_whole;
+use crate::text::{self, grouped};
+use crate::{Error, Observation, Result, Verdict, notebook};
+
+type Area<DB> = DrawingArea<DB, Shift>;
+type Drawn<DB> = std::result::Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
+
+// Drawn twice as large as shown: both backends draw at whole pixels.
+const WIDTH: i32 = 1_920;
+const SHOWN: i32 = 2;
+const LEFT: i32 = 250;
+const RIGHT: i32 = 50;
+const HEADER: i32 = 132;
+const MINUTE_LABELS: i32 = 36;
+const TIME_AXIS: i32 = 104;
+const LEGEND: i32 = 70;
+const EMPTY_BODY: i32 = 120;
+
+/// Status against time: requests as markers, phases as bands, clock minutes as dashed lines.
+///
+/// With a verdict, a second panel replays its likeliest mechanism and shows what would have remained of the quota.
+/// The same observations and verdict always give the same bytes.
+#[derive(Clone)]
+pub struct Chart {
+    title: String,
+    subtitle: String,
+    body: Option<Body>,
+}
+
+#[derive(Clone)]
+struct Body {
+    axis: TimeAxis,
+    backdrop: Backdrop,
+    requests: Requests,
+    remaining: Option<Remaining>,
+}
+
+impl Chart {
+    /// A chart of `observations`, in any order; without any it is a sentence that says so.
+    pub fn new(observations: &[Observation], verdict: Option<&Verdict>) -> Self {
+        style::register_font();
+        let mut observations = observations.to_vec();
+        observations.sort_by_key(|observation| observation.sent);
+        let title = match (verdict, observations.len()) {
+            (_, 0) => "No requests were observed yet".into(),
+            (Some(verdict), _) => format!("Verdict: {}", verdict.headline()),
+            (None, 1) => "1 request, no verdict yet".into(),
+            (None, count) => format!("{} requests, no verdict yet", grouped(count as u64)),
+        };
+        let facts = [
+            text::distinct(&observations, |observation| &observation.model),
+            text::distinct(&observations, |observation| &observation.region),
+            text::distinct(&observations, |observation| &observation.endpoint),
+            text::time_scale(&observations).unwrap_or_default(),
+        ];
+        let facts: Vec<_> = facts.into_iter().filter(|fact| !fact.is_empty()).collect();
+        let room = WIDTH - 2 * RIGHT;
+        Self {
+            title: fitted(&title, TITLE, room),
+            subtitle: fitted(&facts.join("  ·  "), LABEL, room),
+            body: Body::new(&observations, verdict),
+        }
+    }
+
+    /// The chart as an SVG document that uses the viewer's sans-serif font.
+    ///
+    /// # Errors
+    /// An output error if it cannot be drawn.
+    pub fn svg(&self) -> Result<String> {
+        let mut svg = String::new();
+        let (width, height) = self.size();
+        self.draw(&SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area())
+            .map_err(undrawable)?;
+        let drawn = format!(r#"width="{width}" height="{height}""#);
+        let shown = format!(r#"width="{}" height="{}""#, width / SHOWN as u32, height / SHOWN as u32);
+        Ok(svg.replacen(&drawn, &shown, 1))
+    }
+
+    /// The chart as a PNG image, 1,920 pixels wide.
+    ///
+    /// # Errors
+    /// An output error if it cannot be drawn.
+    pub fn png(&self) -> Result<Vec<u8>> {
+        let (width, height) = self.size();
+        let mut pixels = vec![0; width as usize * height as usize * 3];
+        self.draw(&BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area())
+            .map_err(undrawable)?;
+        let mut file = Vec::new();
+        let mut encoder = png::Encoder::new(&mut file, width, height);
+        encoder.set_color(png::ColorType::Rgb);
+        let mut writer = encoder.write_header().map_err(undrawable)?;
+        writer.write_image_data(&pixels).map_err(undrawable)?;
+        writer.finish().map_err(undrawable)?;
+        Ok(file)
+    }
+
+    /// Writes the chart as a picture: PNG if the name ends so, else SVG.
+    ///
+    /// # Errors
+    /// An output error if it cannot be drawn or written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        match path.extension() {
+            Some(ending) if ending == "png" => write_whole(path, &self.png()?),
+            _ => write_whole(path, self.svg()?.as_bytes()),
+        }
+    }
+
+    /// Shows the chart in a Rust notebook.
+    pub fn evcxr_display(&self) {
+        let text = format!("{}\n{}", self.title, self.subtitle);
+        match (self.svg(), self.png()) {
+            (Ok(svg), Ok(png)) => notebook::display(&[
+                ("image/svg+xml", &svg),
+                ("image/png", &STANDARD.encode(png)),
+                ("text/plain", &text),
+            ]),
+            (Err(error), _) | (_, Err(error)) => {
+                notebook::display(&[("text/plain", &format!("{text}\n{error}"))])
+            }
+        }
+    }
+
+    fn size(&self) -> (u32, u32) {
+        let body = self.body.as_ref().map_or(EMPTY_BODY, Body::height);
+        (WIDTH as u32, (HEADER + body) as u32)
+    }
+
+    fn draw<DB: DrawingBackend>(&self, root: &Area<DB>) -> Drawn<DB> {
+        root.fill(&WHITE)?;
+        write(root, &self.title, (RIGHT, 46), HPos::Left, &text_style(TITLE, &INK))?;
+        write(root, &self.subtitle, (RIGHT, 94), HPos::Left, &text_style(LABEL, &FAINT_INK))?;
+        match &self.body {
+            Some(body) => body.draw(root)?,
+            None => {
+                let hint = "Send a request, then draw the chart again.";
+                write(root, hint, (RIGHT, HEADER + 20), HPos::Left, &text_style(LABEL, &INK))?;
+            }
+        }
+        root.present()
+    }
+}
+
+impl Body {
+    fn new(observations: &[Observation], verdict: Option<&Verdict>) -> Option<Self> {
+        let axis = TimeAxis::over(observations)?;
+        let backdrop = Backdrop::new(observations, &axis);
+        let requests = Requests::new(observations, &axis);
+        let remaining = verdict.and_then(|verdict| Remaining::new(observations, verdict, &axis));
+        Some(Self { axis, backdrop, requests, remaining })
+    }
+
+    fn requests_height(&self) -> i32 {
+        self.backdrop.names_height() + self.requests.height()
+    }
+
+    fn height(&self) -> i32 {
+        let remaining = self.remaining.as_ref().map_or(0, Remaining::height);
+        MINUTE_LABELS + self.requests_height() + remaining + TIME_AXIS + LEGEND
+    }
+
+    fn draw<DB: DrawingBackend>(&self, root: &Area<DB>) -> Drawn<DB> {
+        let top = HEADER + MINUTE_LABELS;
+        let mut bottom = top + self.requests_height();
+        let below = if self.remaining.is_some() { 0 } else { TIME_AXIS };
+        self.backdrop.draw(root, top, bottom)?;
+        self.backdrop.write_names(root, top)?;
+        self.requests.draw(root, &self.axis, (top, bottom, below))?;
+        if let Some(remaining) = &self.remaining {
+            bottom += remaining.height();
+            let (plot_top, plot_bottom) = remaining.plot(bottom);
+            self.backdrop.draw(root, plot_top, plot_bottom)?;
+            remaining.draw(root, &self.axis, bottom, TIME_AXIS)?;
+        }
+        legend::draw(root, bottom + TIME_AXIS + LEGEND / 2 - 6, &self.requests, &self.backdrop)
+    }
+}
+
+fn undrawable(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::output("cannot draw the chart (please report this with the trace)").because(cause)
+}

@@ -1,0 +1,117 @@
+//! The lower panel: what the likeliest mechanism would still have admitted.
+
+use plotters::prelude::*;
+use plotters::style::text_anchor::HPos;
+
+use super::axis::{Frame, TimeAxis};
+use super::style::{INK, LABEL, REMAINING, fitted, text_style, write};
+use super::{Area, Drawn, LEFT, RIGHT, WIDTH};
+use crate::text::grouped;
+use crate::{Binding, Conclusion, Limiter, Mechanism, Observation, QuotaKind, Timestamp, Verdict};
+
+const SAMPLES: u32 = 820;
+const CAPTION: i32 = 54;
+const PLOT: i32 = 300;
+/// Height of an untouched quota.
+const FULL: i32 = 284;
+
+#[derive(Clone)]
+pub(super) struct Remaining {
+    caption: String,
+    most: u64,
+    points: Vec<(Timestamp, f64)>,
+}
+
+impl Remaining {
+    /// `None` if no quota rejected anything, or the likeliest mechanism cannot be replayed.
+    pub fn new(observations: &[Observation], verdict: &Verdict, axis: &TimeAxis) -> Option<Self> {
+        let Binding::Quota(kind) = verdict.binding else { return None };
+        let mechanism = verdict.ranked.first()?.parameters?;
+        let what = match kind {
+            QuotaKind::Tokens | QuotaKind::TokensPerDay => "tokens",
+            QuotaKind::Requests => "requests",
+        };
+        let name = mechanism.to_string();
+        let caption = match verdict.verdict {
+            Conclusion::Mechanism(_) => format!("Remaining {what}, {name}"),
+            Conclusion::Inconclusive | Conclusion::NoneOfThese => {
+                let article = if name.starts_with('a') { "an" } else { "a" };
+                format!("Remaining {what} if it is {article} {name}")
+            }
+        };
+        let points = replay(observations, mechanism, kind, axis);
+        Some(Self { caption, most: mechanism.ceiling(), points })
+    }
+
+    pub fn height(&self) -> i32 {
+        CAPTION + PLOT
+    }
+
+    /// Top and bottom of the plot, if the panel ends at `bottom`.
+    pub fn plot(&self, bottom: i32) -> (i32, i32) {
+        (bottom - PLOT, bottom)
+    }
+
+    pub fn draw<DB: DrawingBackend>(
+        &self,
+        root: &Area<DB>,
+        axis: &TimeAxis,
+        bottom: i32,
+        below: i32,
+    ) -> Drawn<DB> {
+        let (top, bottom) = self.plot(bottom);
+        let caption = fitted(&self.caption, LABEL, WIDTH - LEFT - RIGHT - 70);
+        let middle = top - CAPTION / 2 + 4;
+        root.draw(&PathElement::new(vec![(LEFT, middle), (LEFT + 50, middle)], REMAINING.stroke_width(5)))?;
+        write(root, &caption, (LEFT + 64, middle), HPos::Left, &text_style(LABEL, &INK))?;
+
+        let height = |remaining: f64| (f64::from(FULL) * remaining / self.most as f64).round() as i32;
+        let y_labels = round_steps(self.most).map(|y| (height(y as f64), grouped(y))).collect();
+        let mut panel = Frame { top, bottom, y_labels, below }.draw(root, axis)?;
+        let points = self.points.iter().map(|(at, remaining)| (at.as_nanos(), height(*remaining)));
+        panel.draw_series(LineSeries::new(points, REMAINING.stroke_width(5)))?;
+        Ok(())
+    }
+}
+
+/// `mechanism`, fresh before the first request, charged with what was admitted.
+fn replay(
+    observations: &[Observation],
+    mechanism: Mechanism,
+    kind: QuotaKind,
+    axis: &TimeAxis,
+) -> Vec<(Timestamp, f64)> {
+    let mut limiter = mechanism.limiter();
+    let admitted = observations.iter().filter(|seen| seen.outcome().is_admitted());
+    let mut changes: Vec<_> =
+        admitted.flat_map(|seen| [(seen.sent, false, seen), (seen.finished, true, seen)]).collect();
+    changes.sort_by_key(|(at, settles, _)| (*at, *settles));
+
+    let mut points = Vec::new();
+    let mut samples = axis.samples(SAMPLES).peekable();
+    for (at, settles, seen) in changes {
+        while let Some(sample) = samples.next_if(|sample| *sample < at) {
+            points.push((sample, limiter.remaining(sample)));
+        }
+        points.push((at, limiter.remaining(at)));
+        let (reserved, settled) = (kind.cost(seen.reserved()), seen.settled(1).map(|used| kind.cost(used)));
+        match settled {
+            _ if !settles => limiter.charge(at, reserved),
+            Some(used) if used > reserved => limiter.charge(at, used - reserved),
+            Some(used) => limiter.refund(at, seen.sent, reserved - used),
+            None => {}
+        }
+        points.push((at, limiter.remaining(at)));
+    }
+    points.extend(samples.map(|sample| (sample, limiter.remaining(sample))));
+    points.iter_mut().for_each(|(_, remaining)| *remaining = remaining.max(0.0));
+    points
+}
+
+/// 0 and up to five multiples of 1, 2 or 5 times a power of ten, up to `most`.
+fn round_steps(most: u64) -> impl Iterator<Item = u64> {
+    let powers = (0..).map(|power| 10_u64.pow(power));
+    let step = powers.flat_map(|power| [power, 2 * power, 5 * power]).find(|step| most / step <= 5);
+    let step = step.unwrap_or(most);
+    (0..=most / step).map(move |index| index * step)
+}
