@@ -142,15 +142,14 @@ fn http_client() -> SharedHttpClient {
 
 fn answered(output: &ConverseOutput, sent: Timestamp, finished: Timestamp) -> Response {
     let count = |tokens: i32| u64::try_from(tokens).unwrap_or(0);
-    let usage = output.usage().map(|usage| Usage {
+    // The SDK fills in what an answer lacks: an unknown message, a usage of 0.
+    let usage = output.usage().filter(|usage| usage.input_tokens() > 0).map(|usage| Usage {
         input_tokens: count(usage.input_tokens()),
         output_tokens: count(usage.output_tokens()),
         cache_write_tokens: usage.cache_write_input_tokens().map_or(0, count),
     });
-    let problem = match output.output() {
-        Some(_) => None,
-        None => Some(("ResponseError".to_owned(), "the answer holds no message".to_owned())),
-    };
+    let is_message = output.output().is_some_and(|output| output.is_message());
+    let problem = (!is_message).then(|| ("ResponseError".into(), "the answer holds no message".into()));
     let (error_type, error) = problem.unzip();
     let request_id = output.request_id().map(Into::into);
     Response { sent, finished, status: Some(200), error_type, error, request_id, usage }
