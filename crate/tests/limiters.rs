@@ -106,7 +106,8 @@ fn is_within_bound(mechanism: Mechanism, admitted: &[(Timestamp, u64)]) -> bool 
         Mechanism::SlidingCounter { limit, window_s, offset_s } => (0..admitted.len()).all(|last| {
             let at = admitted[last].0;
             let of = |window: i64| {
-                let counted = admitted[..=last].iter().filter(|(at, _)| index(*at, window_s, offset_s) == window);
+                let counted =
+                    admitted[..=last].iter().filter(|(at, _)| index(*at, window_s, offset_s) == window);
                 counted.map(|(_, cost)| *cost).sum::<u64>() as f64
             };
             let now = index(at, window_s, offset_s);
@@ -116,10 +117,12 @@ fn is_within_bound(mechanism: Mechanism, admitted: &[(Timestamp, u64)]) -> bool 
         Mechanism::TokenBucket { capacity, refill_per_s } => {
             every_span(&|first, last| capacity as f64 + refill_per_s * last.seconds_since(first))
         }
-        Mechanism::SteppedBucket { capacity, refill_per_s, tick_s, offset_s } => every_span(&|first, last| {
-            let ticks = index(last, tick_s, offset_s) - index(first, tick_s, offset_s);
-            capacity as f64 + refill_per_s * tick_s * ticks as f64
-        }),
+        Mechanism::SteppedBucket { capacity, refill_per_s, tick_s, offset_s } => {
+            every_span(&|first, last| {
+                let ticks = index(last, tick_s, offset_s) - index(first, tick_s, offset_s);
+                capacity as f64 + refill_per_s * tick_s * ticks as f64
+            })
+        }
     }
 }
 
