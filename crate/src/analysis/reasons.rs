@@ -23,12 +23,12 @@ pub(super) fn of_candidate(
     evidence: &[Evidence],
     observations: &[Observation],
 ) -> String {
-    let Some(best) = posterior.best(candidate) else {
+    if candidate == Candidate::SomethingElse {
         return match probability {
             p if p > 0.5 => "no mechanism of the family explains the trace".into(),
             _ => "not needed: a mechanism of the family explains the trace".into(),
         };
-    };
+    }
     if !evidence.iter().any(|evidence| evidence.outcome.is_throttled()) {
         return "nothing was rejected, so every mechanism fits".into();
     }
@@ -46,8 +46,8 @@ pub(super) fn of_candidate(
             format!("only possible if somebody else's request {event}: {contradiction}")
         }
         Some(contradiction) => format!("strained: {contradiction}"),
-        None if excluded => format!("too improbable beside the leading one, as {}", best.mechanism),
-        None => format!("explains every outcome, as {}", best.mechanism),
+        None if excluded => "too improbable beside the leading one".into(),
+        None => "explains every outcome".into(),
     }
 }
 
@@ -152,10 +152,16 @@ fn mechanism(verdict: &Verdict) -> String {
             let parameters = verdict.ranked[0].parameters.map_or(String::new(), |best| best.to_string());
             format!("The trace fits a {parameters}, with probability {:.3}.", verdict.probability)
         }
-        Conclusion::NoneOfThese => "No mechanism of the family explains the trace.".into(),
+        Conclusion::NoneOfThese => {
+            "None of these: no mechanism of the family explains the trace.".into()
+        }
         Conclusion::Inconclusive if verdict.binding == Binding::Quota(QuotaKind::TokensPerDay) => {
             "I cannot tell how the day's quota works, because the trace is much shorter than a day.".into()
         }
+        Conclusion::Inconclusive if remaining.len() == 1 => format!(
+            "I cannot tell for sure which mechanism it is: {} explains the trace best, but not as surely as was asked.",
+            remaining[0]
+        ),
         Conclusion::Inconclusive => format!(
             "I cannot tell which mechanism it is, because more than one explains the trace: {}.",
             remaining.join(", ")

@@ -6,6 +6,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::State;
 use axum::http::{HeaderName, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use percent_encoding::percent_decode_str;
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -131,8 +132,9 @@ fn check_route(method: &Method, path: &str) -> std::result::Result<(), Fault> {
         let message = "The emulator serves POST /model/{modelId}/converse only.";
         return Err(Fault::new(404, "UnknownOperationException", message));
     };
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".:/_-%".contains(&byte);
-    if (1..=MAX_MODEL_ID).contains(&model.len()) && model.bytes().all(allowed) {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".:/_-".contains(&byte);
+    let model: Vec<u8> = percent_decode_str(model).collect();
+    if (1..=MAX_MODEL_ID).contains(&model.len()) && model.into_iter().all(allowed) {
         Ok(())
     } else {
         Err(Fault::validation("The provided model identifier is invalid."))

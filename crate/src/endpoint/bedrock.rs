@@ -128,7 +128,7 @@ async fn resolve(region: Option<String>, clock: Clock) -> Result<SdkConfig> {
     let has_api_key = std::env::var_os(API_KEY).is_some_and(|key| !key.is_empty());
     match config.credentials_provider() {
         _ if has_api_key => Ok(config),
-        None => Err(Diagnosis::no_credentials("no provider is configured").into()),
+        None => Err(Diagnosis::no_credentials("").into()),
         Some(provider) => match provider.provide_credentials().await {
             Ok(_) => Ok(config),
             Err(error) => Err(Diagnosis::no_credentials(&cause_chain(&error)).into()),
@@ -142,15 +142,14 @@ fn http_client() -> SharedHttpClient {
 
 fn answered(output: &ConverseOutput, sent: Timestamp, finished: Timestamp) -> Response {
     let count = |tokens: i32| u64::try_from(tokens).unwrap_or(0);
-    let usage = output.usage().map(|usage| Usage {
+    // The SDK fills in what an answer lacks: an unknown message, a usage of 0.
+    let usage = output.usage().filter(|usage| usage.input_tokens() > 0).map(|usage| Usage {
         input_tokens: count(usage.input_tokens()),
         output_tokens: count(usage.output_tokens()),
         cache_write_tokens: usage.cache_write_input_tokens().map_or(0, count),
     });
-    let problem = match output.output() {
-        Some(_) => None,
-        None => Some(("ResponseError".to_owned(), "the answer holds no message".to_owned())),
-    };
+    let is_message = output.output().is_some_and(|output| output.is_message());
+    let problem = (!is_message).then(|| ("ResponseError".into(), "the answer holds no message".into()));
     let (error_type, error) = problem.unzip();
     let request_id = output.request_id().map(Into::into);
     Response { sent, finished, status: Some(200), error_type, error, request_id, usage }
@@ -181,13 +180,13 @@ fn failed(error: &SdkError<ConverseError, HttpResponse>, sent: Timestamp, finish
         finished,
         status,
         error_type: transport.or(error.code()).map(Into::into),
-        error: Some(without_account_ids(&message.split_whitespace().collect::<Vec<_>>().join(" "))),
+        error: Some(without_account_ids(&one_line(&message))),
         request_id: error.request_id().map(Into::into),
         usage: None,
     }
 }
 
-/// Every cause in one line, leaving out those that only repeat their cause.
+/// Every cause in one line, leaving out those that only repeat the one before.
 fn cause_chain(error: &(dyn StdError + 'static)) -> String {
     let mut chain = error.to_string();
     let mut cause = error.source();
@@ -198,7 +197,11 @@ fn cause_chain(error: &(dyn StdError + 'static)) -> String {
         }
         cause = inner.source();
     }
-    chain
+    one_line(&chain)
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The SDK signs with, and expires credentials by, our clock.

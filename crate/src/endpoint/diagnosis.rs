@@ -32,6 +32,13 @@ impl Diagnosis {
     }
 
     pub(super) fn no_credentials(cause: &str) -> Self {
+        // The default chain's own list of what it tried is long and says no more than this.
+        let cause = match cause {
+            exhausted if exhausted.is_empty() || exhausted.contains("no credentials found in chain") => {
+                "neither in the environment, nor a profile, nor from the container or instance"
+            }
+            other => other,
+        };
         Self::new(format!("no AWS credentials were found ({cause})"), SIGN_IN)
     }
 

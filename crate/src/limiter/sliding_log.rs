@@ -58,10 +58,13 @@ impl Limiter for SlidingLog {
     }
 
     fn refund(&mut self, _now: Timestamp, charged_at: Timestamp, amount: u64) {
-        if let Some((_, charged)) = self.entries.iter_mut().rev().find(|(at, _)| *at == charged_at) {
-            let returned = amount.min(*charged);
+        let mut left = amount;
+        let charges = self.entries.iter_mut().rev().skip_while(|(at, _)| *at > charged_at);
+        for (_, charged) in charges.take_while(|(at, _)| *at == charged_at) {
+            let returned = left.min(*charged);
             *charged -= returned;
             self.used -= returned;
+            left -= returned;
         }
     }
 
