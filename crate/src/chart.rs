@@ -31,11 +31,10 @@ type Drawn<DB> = std::result::Result<(), DrawingAreaErrorKind<<DB as DrawingBack
 const WIDTH: i32 = 1_920;
 const SHOWN: i32 = 2;
 const LEFT: i32 = 250;
-const RIGHT: i32 = 50;
+const RIGHT: i32 = 64;
 const HEADER: i32 = 132;
-const MINUTE_LABELS: i32 = 36;
-const TIME_AXIS: i32 = 104;
-const LEGEND: i32 = 70;
+const TIME_AXIS: i32 = 88;
+const LEGEND: i32 = 84;
 const EMPTY_BODY: i32 = 120;
 
 /// Status against time: requests as markers, phases as bands, clock minutes as dashed lines.
@@ -75,8 +74,9 @@ impl Chart {
             text::distinct(&observations, |observation| &observation.endpoint),
             text::time_scale(&observations).unwrap_or_default(),
         ];
-        let facts: Vec<_> = facts.into_iter().filter(|fact| !fact.is_empty()).collect();
         let room = WIDTH - 2 * RIGHT;
+        let known = facts.into_iter().filter(|fact| !fact.is_empty());
+        let facts: Vec<_> = known.map(|fact| fitted(&fact, LABEL, room * 2 / 5)).collect();
         Self {
             title: fitted(&title, TITLE, room),
             subtitle: fitted(&facts.join("  ·  "), LABEL, room),
@@ -172,29 +172,27 @@ impl Body {
         Some(Self { axis, backdrop, requests, remaining })
     }
 
-    fn requests_height(&self) -> i32 {
-        self.backdrop.names_height() + self.requests.height()
-    }
-
     fn height(&self) -> i32 {
         let remaining = self.remaining.as_ref().map_or(0, Remaining::height);
-        MINUTE_LABELS + self.requests_height() + remaining + TIME_AXIS + LEGEND
+        self.backdrop.names_height() + self.requests.height() + remaining + TIME_AXIS + LEGEND
     }
 
     fn draw<DB: DrawingBackend>(&self, root: &Area<DB>) -> Drawn<DB> {
-        let top = HEADER + MINUTE_LABELS;
-        let mut bottom = top + self.requests_height();
+        let top = HEADER + self.backdrop.names_height();
+        let mut bottom = top + self.requests.height();
+        self.backdrop.draw_bands(root, HEADER, bottom)?;
+        self.backdrop.draw_minutes(root, top, bottom)?;
+        self.backdrop.write_names(root, HEADER)?;
         let below = if self.remaining.is_some() { 0 } else { TIME_AXIS };
-        self.backdrop.draw(root, top, bottom)?;
-        self.backdrop.write_names(root, top)?;
         self.requests.draw(root, &self.axis, (top, bottom, below))?;
         if let Some(remaining) = &self.remaining {
             bottom += remaining.height();
-            let (plot_top, plot_bottom) = remaining.plot(bottom);
-            self.backdrop.draw(root, plot_top, plot_bottom)?;
-            remaining.draw(root, &self.axis, bottom, TIME_AXIS)?;
+            let plot_top = bottom - remaining::PLOT;
+            self.backdrop.draw_bands(root, plot_top, bottom)?;
+            self.backdrop.draw_minutes(root, plot_top, bottom)?;
+            remaining.draw(root, &self.axis, (plot_top, bottom, TIME_AXIS))?;
         }
-        legend::draw(root, bottom + TIME_AXIS + LEGEND / 2 - 6, &self.requests, &self.backdrop)
+        legend::draw(root, bottom + TIME_AXIS + LEGEND / 2, &self.requests, &self.backdrop)
     }
 }
 

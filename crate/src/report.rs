@@ -68,7 +68,7 @@ impl Report {
             ("Region", distinct(seen, |observation| &observation.region)),
             ("Endpoint", distinct(seen, |observation| &observation.endpoint)),
             ("Clock", time_scale(seen).unwrap_or_default()),
-            ("Sent", when.unwrap_or_default()),
+            ("When", when.unwrap_or_default()),
             ("Requests", outcomes),
             ("Spent", self.verdict.spent.to_string()),
         ];

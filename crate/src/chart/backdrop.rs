@@ -10,10 +10,10 @@ use crate::Observation;
 
 const MOST_LANES: usize = 3;
 const LANE: i32 = 36;
-const BAND_MARGIN: i32 = 14;
+const BAND_MARGIN: i32 = 18;
 const LONGEST_NAME: i32 = 420;
-const DASH: i32 = 18;
-const GAP: i32 = 14;
+const DASH: usize = 18;
+const GAP: usize = 14;
 
 #[derive(Clone)]
 pub(super) struct Backdrop {
@@ -53,7 +53,7 @@ impl Backdrop {
             let from = bands.last().map_or(from, |band| from.max(band.to));
             let to = (axis.x(last.sent) + BAND_MARGIN).max(from + 2);
             let name = fitted(&first.phase, LABEL, LONGEST_NAME);
-            let name_x = (from + 2).min(WIDTH - RIGHT - width(&name, LABEL));
+            let name_x = (from + 6).min(WIDTH - RIGHT - width(&name, LABEL));
             bands.push(Band { name, name_x, from, to, tint: tint % TINTS.len() });
         }
         let spans = bands.iter().map(|band| (band.name_x, band.name_x + width(&band.name, LABEL) + 16));
@@ -70,38 +70,42 @@ impl Backdrop {
         !self.minutes.is_empty()
     }
 
-    /// Height that the phases' names need.
+    /// Height of the names of phases and minutes above the upper panel.
     pub fn names_height(&self) -> i32 {
         let lanes = self.lanes.iter().flatten().max().map_or(0, |most| most + 1);
-        LANE * lanes as i32
+        LANE * (lanes as i32 + 1)
     }
 
-    /// Draws bands and lines from `top` to `bottom`.
-    pub fn draw<DB: DrawingBackend>(&self, root: &Area<DB>, top: i32, bottom: i32) -> Drawn<DB> {
+    /// Tints the phases from `top` to `bottom`.
+    pub fn draw_bands<DB: DrawingBackend>(&self, root: &Area<DB>, top: i32, bottom: i32) -> Drawn<DB> {
         for band in &self.bands {
             root.draw(&Rectangle::new([(band.from, top), (band.to, bottom)], TINTS[band.tint].filled()))?;
         }
+        Ok(())
+    }
+
+    /// Draws the dashed lines from `top` to `bottom`.
+    pub fn draw_minutes<DB: DrawingBackend>(&self, root: &Area<DB>, top: i32, bottom: i32) -> Drawn<DB> {
         for (x, _) in &self.minutes {
-            let mut y = top;
-            while y < bottom {
-                let dash = vec![(*x, y), (*x, (y + DASH).min(bottom))];
+            for y in (top..bottom).step_by(DASH + GAP) {
+                let dash = vec![(*x, y), (*x, (y + DASH as i32).min(bottom))];
                 root.draw(&PathElement::new(dash, MINUTE.stroke_width(2)))?;
-                y += DASH + GAP;
             }
         }
         Ok(())
     }
 
-    /// Writes the minutes above `top` and the phases' names below it.
+    /// Writes the names of phases from `top` on, those of the minutes below them.
     pub fn write_names<DB: DrawingBackend>(&self, root: &Area<DB>, top: i32) -> Drawn<DB> {
-        for (x, label) in &self.minutes {
-            write(root, label, (*x, top - LANE / 2), HPos::Center, &text_style(LABEL, &FAINT_INK))?;
-        }
         for (band, lane) in self.bands.iter().zip(&self.lanes) {
             if let Some(lane) = lane {
                 let y = top + LANE * *lane as i32 + LANE / 2;
                 write(root, &band.name, (band.name_x, y), HPos::Left, &text_style(LABEL, &INK))?;
             }
+        }
+        for (x, label) in &self.minutes {
+            let y = top + self.names_height() - LANE / 2;
+            write(root, label, (*x, y), HPos::Center, &text_style(LABEL, &FAINT_INK))?;
         }
         Ok(())
     }

@@ -31,14 +31,15 @@ pub(super) fn draw<DB: DrawingBackend>(
         at = label(&format!("{} {}", grouped(count as u64), mark.name()))?;
     }
     root.draw(&Circle::new((at, y), LARGEST as i32, FAINT_INK.stroke_width(2)))?;
-    at = label(&format!("{} tokens, by area", grouped(requests.most_tokens)))?;
+    at = label(&format!("area: {} tokens", grouped(requests.most_tokens)))?;
     if backdrop.has_minutes() {
-        for (from, to) in [(-20, -6), (6, 20)] {
+        for (from, to) in [(-20, -2), (12, 20)] {
             root.draw(&PathElement::new(vec![(at, y + from), (at, y + to)], MINUTE.stroke_width(2)))?;
         }
         label(&match backdrop.minute_step {
             1 => "full minute".into(),
-            step => format!("every {step} full minutes"),
+            step if step % 60 == 0 => format!("every {} h", step / 60),
+            step => format!("every {step} min"),
         })?;
     }
     Ok(())

@@ -9,9 +9,10 @@ use super::{Area, Drawn, LEFT, RIGHT, WIDTH};
 use crate::text::grouped;
 use crate::{Binding, Conclusion, Limiter, Mechanism, Observation, QuotaKind, Timestamp, Verdict};
 
-const SAMPLES: u32 = 820;
+const SAMPLES: u32 = 2_000;
 const CAPTION: i32 = 54;
-const PLOT: i32 = 300;
+/// Height of the plot.
+pub(super) const PLOT: i32 = 300;
 /// Height of an untouched quota.
 const FULL: i32 = 284;
 
@@ -33,13 +34,13 @@ impl Remaining {
         };
         let name = mechanism.to_string();
         let caption = match verdict.verdict {
-            Conclusion::Mechanism(_) => format!("Remaining {what}, {name}"),
+            Conclusion::Mechanism(_) => format!("Remaining {what} in the {name}"),
             Conclusion::Inconclusive | Conclusion::NoneOfThese => {
                 let article = if name.starts_with('a') { "an" } else { "a" };
                 format!("Remaining {what} if it is {article} {name}")
             }
         };
-        let points = replay(observations, mechanism, kind, axis);
+        let points = without_idle_points(replay(observations, mechanism, kind, axis));
         Some(Self { caption, most: mechanism.ceiling(), points })
     }
 
@@ -47,29 +48,23 @@ impl Remaining {
         CAPTION + PLOT
     }
 
-    /// Top and bottom of the plot, if the panel ends at `bottom`.
-    pub fn plot(&self, bottom: i32) -> (i32, i32) {
-        (bottom - PLOT, bottom)
-    }
-
+    /// Draws the caption above `top` and the plot down to `bottom`, with `below` for the time axis.
     pub fn draw<DB: DrawingBackend>(
         &self,
         root: &Area<DB>,
         axis: &TimeAxis,
-        bottom: i32,
-        below: i32,
+        (top, bottom, below): (i32, i32, i32),
     ) -> Drawn<DB> {
-        let (top, bottom) = self.plot(bottom);
         let caption = fitted(&self.caption, LABEL, WIDTH - LEFT - RIGHT - 70);
         let middle = top - CAPTION / 2 + 4;
-        root.draw(&PathElement::new(vec![(LEFT, middle), (LEFT + 50, middle)], REMAINING.stroke_width(5)))?;
+        root.draw(&PathElement::new(vec![(LEFT, middle), (LEFT + 50, middle)], REMAINING.stroke_width(4)))?;
         write(root, &caption, (LEFT + 64, middle), HPos::Left, &text_style(LABEL, &INK))?;
 
         let height = |remaining: f64| (f64::from(FULL) * remaining / self.most as f64).round() as i32;
         let y_labels = round_steps(self.most).map(|y| (height(y as f64), grouped(y))).collect();
         let mut panel = Frame { top, bottom, y_labels, below }.draw(root, axis)?;
         let points = self.points.iter().map(|(at, remaining)| (at.as_nanos(), height(*remaining)));
-        panel.draw_series(LineSeries::new(points, REMAINING.stroke_width(5)))?;
+        panel.draw_series(LineSeries::new(points, REMAINING.stroke_width(4)))?;
         Ok(())
     }
 }
@@ -106,6 +101,21 @@ fn replay(
     points.extend(samples.map(|sample| (sample, limiter.remaining(sample))));
     points.iter_mut().for_each(|(_, remaining)| *remaining = remaining.max(0.0));
     points
+}
+
+/// The same line with fewer points: those between two others on a straight line say nothing.
+fn without_idle_points(points: Vec<(Timestamp, f64)>) -> Vec<(Timestamp, f64)> {
+    let mut kept: Vec<(Timestamp, f64)> = Vec::new();
+    for (index, &(at, value)) in points.iter().enumerate() {
+        if let (Some(&(before, from)), Some(&(after, to))) = (kept.last(), points.get(index + 1)) {
+            let share = at.seconds_since(before) / after.seconds_since(before);
+            if ((from + share * (to - from)) - value).abs() < 1e-6 * value.max(1.0) {
+                continue;
+            }
+        }
+        kept.push((at, value));
+    }
+    kept
 }
 
 /// 0 and up to five multiples of 1, 2 or 5 times a power of ten, up to `most`.

@@ -102,7 +102,7 @@ impl Requests {
         self.rows.iter().map(Row::height).sum()
     }
 
-    /// Draws the rows so that they end at `bottom`; the names of phases have room above them.
+    /// Draws the rows from `top` to `bottom`, with `below` for the time axis if this is the lowest panel.
     pub fn draw<DB: DrawingBackend>(
         &self,
         root: &Area<DB>,
