@@ -152,9 +152,7 @@ fn mechanism(verdict: &Verdict) -> String {
             let parameters = verdict.ranked[0].parameters.map_or(String::new(), |best| best.to_string());
             format!("The trace fits a {parameters}, with probability {:.3}.", verdict.probability)
         }
-        Conclusion::NoneOfThese => {
-            "None of these: no mechanism of the family explains the trace.".into()
-        }
+        Conclusion::NoneOfThese => "None of these: no mechanism of the family explains the trace.".into(),
         Conclusion::Inconclusive if verdict.binding == Binding::Quota(QuotaKind::TokensPerDay) => {
             "I cannot tell how the day's quota works, because the trace is much shorter than a day.".into()
         }

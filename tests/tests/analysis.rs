@@ -1,0 +1,87 @@
+//! Verdicts on traces: what a real run shows, and what no run can show.
+
+use bedrock_tpm::{Assumptions, Candidate, ClockAnswer, Conclusion, MechanismId, Trace, Verdict, analyze};
+
+const NOVA_PRO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/nova-pro-2025-07.jsonl");
+
+fn probability(verdict: &Verdict, id: MechanismId) -> f64 {
+    let ranked = verdict.ranked.iter().find(|ranked| ranked.mechanism == Candidate::Known(id));
+    ranked.map_or(0.0, |ranked| ranked.probability)
+}
+
+fn reason(verdict: &Verdict, id: MechanismId) -> &str {
+    let ranked = verdict.ranked.iter().find(|ranked| ranked.mechanism == Candidate::Known(id));
+    ranked.map_or("", |ranked| &ranked.reason)
+}
+
+/// A run against real Bedrock that was published as "absolute minutes" for tokens. It measured requests.
+#[test]
+fn the_published_run_does_not_show_what_was_published() {
+    let trace = Trace::load(NOVA_PRO).unwrap();
+    for seed in 1..=5 {
+        let assumptions = Assumptions { tpm: Some(8_000), seed, ..Default::default() };
+        let verdict = analyze(trace.observations(), &assumptions);
+        assert_eq!(verdict.binding.id(), "requests", "{verdict}");
+        assert_eq!(verdict.verdict, Conclusion::Inconclusive, "{verdict}");
+        assert_eq!(verdict.clock_question, ClockAnswer::Unknown, "{verdict}");
+        assert!(
+            verdict.reasons.iter().any(|r| r.starts_with("Nothing can be said about the tokens")),
+            "{verdict}"
+        );
+        assert!(reason(&verdict, MechanismId::SlidingLog).starts_with("excluded"), "{verdict}");
+        let anchored = reason(&verdict, MechanismId::AnchoredWindow);
+        assert!(
+            anchored.starts_with("only possible if somebody else's request had started the window"),
+            "{verdict}"
+        );
+        for possible in [MechanismId::FixedWindow, MechanismId::TokenBucket] {
+            assert!(probability(&verdict, possible) > 0.1, "{verdict}");
+            assert_eq!(reason(&verdict, possible), "explains every outcome", "{verdict}");
+        }
+        assert!((0.05..0.95).contains(&verdict.probability_absolute), "{verdict}");
+    }
+}
+
+#[test]
+fn probabilities_add_up_to_one() {
+    let trace = Trace::load(NOVA_PRO).unwrap();
+    let verdict = analyze(trace.observations(), &Assumptions::default());
+    let total: f64 = verdict.ranked.iter().map(|ranked| ranked.probability).sum();
+    assert!((total - 1.0).abs() < 1e-9, "{total}");
+}
+
+#[test]
+fn same_seed_same_verdict() {
+    let trace = Trace::load(NOVA_PRO).unwrap();
+    let json = || serde_json::to_string(&analyze(trace.observations(), &Assumptions::default())).unwrap();
+    assert_eq!(json(), json());
+}
+
+#[test]
+fn where_nothing_was_rejected_nothing_is_claimed() {
+    let trace = Trace::load(NOVA_PRO).unwrap();
+    let admitted: Vec<_> =
+        trace.observations().iter().filter(|o| o.outcome().is_admitted()).cloned().collect();
+    for observations in [&admitted[..], &[]] {
+        let verdict = analyze(observations, &Assumptions { tpm: Some(8_000), ..Default::default() });
+        assert_eq!(verdict.binding.id(), "none");
+        assert_eq!(verdict.verdict, Conclusion::Inconclusive);
+        assert_eq!(verdict.clock_question, ClockAnswer::Unknown);
+    }
+}
+
+#[test]
+fn the_words_of_the_error_do_not_outweigh_what_was_admitted() {
+    let trace = Trace::load(NOVA_PRO).unwrap();
+    let mut observations = trace.observations().to_vec();
+    for observation in &mut observations {
+        observation.error =
+            observation.error.as_ref().map(|error| error.replace("requests", "tokens per day"));
+    }
+    let verdict = analyze(&observations, &Assumptions { tpm: Some(8_000), ..Default::default() });
+    assert_ne!(
+        verdict.binding.id(),
+        "tokens_per_day",
+        "a used-up day admits nothing half a minute later: {verdict}"
+    );
+}
