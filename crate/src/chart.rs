@@ -31,7 +31,7 @@ type Drawn<DB> = std::result::Result<(), DrawingAreaErrorKind<<DB as DrawingBack
 const WIDTH: i32 = 1_920;
 const SHOWN: i32 = 2;
 const LEFT: i32 = 250;
-const RIGHT: i32 = 64;
+const MARGIN: i32 = 64;
 const HEADER: i32 = 132;
 const TIME_AXIS: i32 = 88;
 const LEGEND: i32 = 84;
@@ -74,7 +74,7 @@ impl Chart {
             text::distinct(&observations, |observation| &observation.endpoint),
             text::time_scale(&observations).unwrap_or_default(),
         ];
-        let room = WIDTH - 2 * RIGHT;
+        let room = WIDTH - 2 * MARGIN;
         let known = facts.into_iter().filter(|fact| !fact.is_empty());
         let facts: Vec<_> = known.map(|fact| fitted(&fact, LABEL, room * 2 / 5)).collect();
         Self {
@@ -150,13 +150,13 @@ impl Chart {
 
     fn draw<DB: DrawingBackend>(&self, root: &Area<DB>) -> Drawn<DB> {
         root.fill(&WHITE)?;
-        write(root, &self.title, (RIGHT, 46), HPos::Left, &text_style(TITLE, &INK))?;
-        write(root, &self.subtitle, (RIGHT, 94), HPos::Left, &text_style(LABEL, &FAINT_INK))?;
+        write(root, &self.title, (MARGIN, 46), HPos::Left, &text_style(TITLE, &INK))?;
+        write(root, &self.subtitle, (MARGIN, 94), HPos::Left, &text_style(LABEL, &FAINT_INK))?;
         match &self.body {
             Some(body) => body.draw(root)?,
             None => {
                 let hint = "Send a request, then draw the chart again.";
-                write(root, hint, (RIGHT, HEADER + 20), HPos::Left, &text_style(LABEL, &INK))?;
+                write(root, hint, (MARGIN, HEADER + 20), HPos::Left, &text_style(LABEL, &INK))?;
             }
         }
         root.present()

@@ -18,7 +18,7 @@ const REMAINING: &str = "#007A5A";
 
 fn real_run() -> Vec<Observation> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/nova-pro-2025-07.jsonl");
-    Trace::load(path).unwrap().observations().to_vec()
+    Trace::load(path).expect("the fixture is a trace").observations().to_vec()
 }
 
 fn mixed(index: u32) -> u16 {
@@ -69,7 +69,7 @@ fn markers(document: &Document) -> (usize, usize, usize) {
 }
 
 fn number(node: &Node, attribute: &str) -> f64 {
-    node.attribute(attribute).unwrap().parse().unwrap()
+    node.attribute(attribute).and_then(|value| value.parse().ok()).expect("a number")
 }
 
 #[test]
@@ -146,22 +146,46 @@ fn phases_minutes_and_what_was_measured_are_named() {
     assert!(!unknown_day.contains("1970") && unknown_day.contains("13:19:00"), "{unknown_day}");
 }
 
+/// The heights of the remaining quota from left to right, as y of the drawing.
+fn line_heights(svg: &str) -> Vec<i32> {
+    let document = Document::parse(svg).expect("well-formed");
+    let drawn = |node: &Node| node.attribute("stroke") == Some(REMAINING);
+    let pieces = document.descendants().filter(drawn).filter_map(|node| node.attribute("points"));
+    let points = pieces.skip(1).flat_map(str::split_whitespace).filter_map(|point| point.split_once(','));
+    let mut points: Vec<(i32, i32)> =
+        points.map(|(x, y)| (x.parse().expect("x"), y.parse().expect("y"))).collect();
+    points.sort_by_key(|(x, _)| *x);
+    points.into_iter().map(|(_, y)| y).collect()
+}
+
 #[test]
 fn the_line_shows_the_quota_used_up_and_reset_on_the_minute() {
-    let svg = Chart::new(&classic_run(), Some(&conclusive())).svg().unwrap();
-    let document = Document::parse(&svg).unwrap();
-    let line = document
-        .descendants()
-        .filter(|node| node.attribute("stroke") == Some(REMAINING))
-        .max_by_key(|node| node.attribute("points").map_or(0, str::len))
-        .unwrap();
-    let points = line.attribute("points").unwrap().split_whitespace();
-    let heights: Vec<i32> = points.map(|point| point.split_once(',').unwrap().1.parse().unwrap()).collect();
+    let heights = line_heights(&Chart::new(&classic_run(), Some(&conclusive())).svg().unwrap());
     let full = heights[0];
     let lowest = heights.iter().position(|y| y == heights.iter().max().unwrap()).unwrap();
-    assert!(heights[..lowest].is_sorted(), "only charged until it is used up: {heights:?}");
+    assert_eq!(heights[..lowest].iter().min(), Some(&full), "never more than full: {heights:?}");
     assert!(heights[lowest..].contains(&full), "full again after the minute: {heights:?}");
     assert!(*heights.last().unwrap() > full, "charged by the last request: {heights:?}");
+}
+
+#[test]
+fn the_line_stays_in_its_panel_however_steep_it_is() {
+    let chart = Chart::new(&steady_run(500, 9.7, mixed), Some(&inconclusive()));
+    let full = *line_heights(&chart.svg().unwrap()).iter().min().unwrap() as usize;
+    let (width, pixels) = decoded(&chart.png().unwrap());
+    let green = pixels.chunks(3).enumerate().filter(|(_, pixel)| *pixel == [0x00, 0x7A, 0x5A]);
+    let (above, below): (Vec<_>, Vec<_>) =
+        green.map(|(index, _)| (index % width, index / width)).partition(|(_, y)| y + 3 < full);
+    assert!(!below.is_empty());
+    assert!(above.iter().all(|(x, _)| *x <= 302), "only the sample in the caption is above: {above:?}");
+}
+
+/// Width and RGB bytes of a PNG image.
+fn decoded(png: &[u8]) -> (usize, Vec<u8>) {
+    let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().expect("a PNG image");
+    let mut pixels = vec![0; reader.output_buffer_size().expect("fits into memory")];
+    let info = reader.next_frame(&mut pixels).expect("a whole image");
+    (info.width as usize, pixels)
 }
 
 #[test]
@@ -189,12 +213,9 @@ fn the_same_input_gives_the_same_bytes_and_few_of_them() {
 fn the_png_is_an_image_of_the_same_shape() {
     for (name, run) in runs() {
         let chart = Chart::new(&run, Some(&inconclusive()));
-        let bytes = chart.png().unwrap();
-        let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
-        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
-        let info = reader.next_frame(&mut pixels).unwrap();
-        let svg = chart.svg().unwrap();
-        assert!(svg.contains(&format!(r#"viewBox="0 0 {} {}""#, info.width, info.height)), "{name}");
+        let (width, pixels) = decoded(&chart.png().unwrap());
+        let shape = format!(r#"viewBox="0 0 {width} {}""#, pixels.len() / 3 / width);
+        assert!(chart.svg().unwrap().contains(&shape), "{name}: not {shape}");
         assert!(pixels.iter().any(|value| *value < 0x60), "{name}: nothing dark, so no text, was drawn");
     }
 }

@@ -5,7 +5,7 @@ use plotters::coord::types::{RangedCoordi32, RangedCoordi64};
 use plotters::prelude::*;
 
 use super::style::{FAINT_INK, GRID, INK, LABEL, text_style};
-use super::{Area, LEFT, RIGHT, WIDTH};
+use super::{Area, LEFT, MARGIN, WIDTH};
 use crate::{Observation, Timestamp, text};
 
 const SECOND: i64 = 1_000_000_000;
@@ -40,7 +40,7 @@ impl TimeAxis {
     /// Where `at` lies on the drawing.
     pub fn x(&self, at: Timestamp) -> i32 {
         let share = at.seconds_since(self.from) / self.to.seconds_since(self.from);
-        LEFT + (share * f64::from(WIDTH - LEFT - RIGHT)).round() as i32
+        LEFT + (share * f64::from(WIDTH - LEFT - MARGIN)).round() as i32
     }
 
     /// Full clock minutes, or every so many of them if they would be too dense; with the step in minutes.
@@ -100,7 +100,7 @@ impl Frame {
         let mut panel = ChartBuilder::on(root)
             .margin_top(self.top)
             .margin_bottom(root.dim_in_pixel().1 as i32 - self.bottom - self.below)
-            .margin_right(RIGHT)
+            .margin_right(MARGIN)
             .y_label_area_size(LEFT)
             .x_label_area_size(self.below)
             .build_cartesian_2d(

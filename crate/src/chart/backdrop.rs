@@ -5,7 +5,7 @@ use plotters::style::text_anchor::HPos;
 
 use super::axis::TimeAxis;
 use super::style::{FAINT_INK, INK, LABEL, MINUTE, TINTS, fitted, lanes, text_style, width, write};
-use super::{Area, Drawn, RIGHT, WIDTH};
+use super::{Area, Drawn, MARGIN, WIDTH};
 use crate::Observation;
 
 const MOST_LANES: usize = 3;
@@ -53,7 +53,7 @@ impl Backdrop {
             let from = bands.last().map_or(from, |band| from.max(band.to));
             let to = (axis.x(last.sent) + BAND_MARGIN).max(from + 2);
             let name = fitted(&first.phase, LABEL, LONGEST_NAME);
-            let name_x = (from + 6).min(WIDTH - RIGHT - width(&name, LABEL));
+            let name_x = (from + 6).min(WIDTH - MARGIN - width(&name, LABEL));
             bands.push(Band { name, name_x, from, to, tint: tint % TINTS.len() });
         }
         let spans = bands.iter().map(|band| (band.name_x, band.name_x + width(&band.name, LABEL) + 16));

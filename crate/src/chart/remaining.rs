@@ -5,7 +5,7 @@ use plotters::style::text_anchor::HPos;
 
 use super::axis::{Frame, TimeAxis};
 use super::style::{INK, LABEL, REMAINING, fitted, text_style, write};
-use super::{Area, Drawn, LEFT, RIGHT, WIDTH};
+use super::{Area, Drawn, LEFT, MARGIN, WIDTH};
 use crate::text::grouped;
 use crate::{Binding, Conclusion, Limiter, Mechanism, Observation, QuotaKind, Timestamp, Verdict};
 
@@ -55,7 +55,7 @@ impl Remaining {
         axis: &TimeAxis,
         (top, bottom, below): (i32, i32, i32),
     ) -> Drawn<DB> {
-        let caption = fitted(&self.caption, LABEL, WIDTH - LEFT - RIGHT - 70);
+        let caption = fitted(&self.caption, LABEL, WIDTH - LEFT - MARGIN - 70);
         let middle = top - CAPTION / 2 + 4;
         root.draw(&PathElement::new(vec![(LEFT, middle), (LEFT + 50, middle)], REMAINING.stroke_width(4)))?;
         write(root, &caption, (LEFT + 64, middle), HPos::Left, &text_style(LABEL, &INK))?;
@@ -63,8 +63,13 @@ impl Remaining {
         let height = |remaining: f64| (f64::from(FULL) * remaining / self.most as f64).round() as i32;
         let y_labels = round_steps(self.most).map(|y| (height(y as f64), grouped(y))).collect();
         let mut panel = Frame { top, bottom, y_labels, below }.draw(root, axis)?;
-        let points = self.points.iter().map(|(at, remaining)| (at.as_nanos(), height(*remaining)));
-        panel.draw_series(LineSeries::new(points, REMAINING.stroke_width(4)))?;
+        let points: Vec<_> =
+            self.points.iter().map(|(at, remaining)| (at.as_nanos(), height(*remaining))).collect();
+        // As one line, the bitmap backend would draw long spikes at the sharp corners of steep steps.
+        let steps = points.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+        let pieces = points.chunk_by(|a, b| a.0 != b.0).filter(|piece| piece.len() > 1);
+        let line = |piece: &[_]| PathElement::new(piece.to_vec(), REMAINING.stroke_width(4));
+        panel.draw_series(pieces.chain(steps).map(line))?;
         Ok(())
     }
 }
