@@ -7,6 +7,8 @@ mod record;
 pub use file::Trace;
 pub use outcome::{Outcome, ThrottleMessage};
 
+use std::fmt;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -99,6 +101,16 @@ impl Observation {
     /// Whether it left more than [`LATE_AFTER_S`] late.
     pub fn is_late(&self) -> bool {
         self.late_s() > LATE_AFTER_S
+    }
+}
+
+/// One line: when, what, how much, and what came of it.
+impl fmt::Display for Observation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = self.status.map_or("no answer".into(), |status| status.to_string());
+        let (sent, name, tokens) = (self.sent.clock_text(), &self.name, self.tokens_estimated);
+        let error_type = self.error_type.as_deref().unwrap_or_default();
+        write!(f, "{sent}  {name:<22} {tokens:>9} tokens  {status} {error_type}")
     }
 }
 

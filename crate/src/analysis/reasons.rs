@@ -88,7 +88,10 @@ fn contradiction(mechanism: &Mechanism, evidence: &Evidence, observations: &[Obs
         Outcome::Admitted => ("rejected", "admitted"),
         _ => ("admitted", "rejected"),
     };
-    format!("a {mechanism} would have {would} {name} at {}, which was {did}", evidence.earliest.clock_text())
+    format!(
+        "a {mechanism} would have {would} \"{name}\" at {}, which was {did}",
+        evidence.earliest.clock_text()
+    )
 }
 
 /// The verdict in paragraphs: what fired, what is said of the window, what is not.

@@ -39,15 +39,7 @@ impl Progress {
         move |event| match event {
             Event::Phase(phase) => bar.set_prefix(phase.clone()),
             Event::Waiting { .. } => {}
-            Event::Observed(observation) => {
-                let status = observation.status.map_or("no answer".into(), |status| status.to_string());
-                bar.println(format!(
-                    "{}  {:<22} {:>7} tokens  {status}",
-                    observation.sent.clock_text(),
-                    observation.name,
-                    observation.tokens_estimated
-                ));
-            }
+            Event::Observed(observation) => bar.println(observation.to_string()),
         }
     }
 }

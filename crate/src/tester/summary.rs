@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{Observation, Outcome};
+use crate::{Observation, Outcome, notebook};
 
 /// What happened, by phase; prints as a small table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +42,11 @@ impl Summary {
             row.late += usize::from(observation.is_late());
         }
         summary
+    }
+
+    /// Shows the table in a Rust notebook.
+    pub fn evcxr_display(&self) {
+        notebook::display(&[("text/plain", &self.to_string())]);
     }
 
     fn row(&mut self, phase: &str) -> &mut PhaseSummary {
