@@ -1,4 +1,5 @@
 //! What each failure means, and what to do about it.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use bedrock_tpm::{Clock, Diagnosis, Endpoint, Response, Target, Timeouts, Timestamp};
 

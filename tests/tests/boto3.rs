@@ -40,7 +40,7 @@ fn boto3_is_admitted_and_then_throttled() {
         Ok(python) => python,
         Err(reason) => return skip_or_fail(&reason),
     };
-    let once = Mechanism::FixedWindow { limit: 40, window_s: 86_400.0, offset_s: 0.0 };
+    let once = Mechanism::AnchoredWindow { limit: 40, window_s: 86_400.0 };
     let server = serve(EmulatorConfig { tokens: Some(once), ..EmulatorConfig::default() });
     let output = Command::new(python)
         .args(["-c", SCRIPT, server.url()])

@@ -15,8 +15,10 @@ use serde_json::{Value, json};
 
 const ARN: &str = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc/def";
 
-const HOURLY: fn(u64) -> Option<Mechanism> =
-    |limit| Some(Mechanism::FixedWindow { limit, window_s: 86_400.0, offset_s: 0.0 });
+/// A quota that a test cannot see the end of: its day starts with the first request.
+fn daily(limit: u64) -> Option<Mechanism> {
+    Some(Mechanism::AnchoredWindow { limit, window_s: 86_400.0 })
+}
 
 fn request(max_tokens: u32) -> Request {
     Request { model: "amazon.nova-pro-v1:0".into(), prompt: "a prompt of 23 bytes :-)".into(), max_tokens }
@@ -56,8 +58,8 @@ async fn the_sdk_is_admitted_and_told_what_it_used() {
 #[tokio::test]
 async fn the_sdk_is_throttled_with_bedrocks_own_message() {
     let quota = |tokens, requests, tokens_per_day| EmulatorConfig {
-        tokens: HOURLY(tokens),
-        requests: HOURLY(requests),
+        tokens: daily(tokens),
+        requests: daily(requests),
         tokens_per_day: Some(tokens_per_day),
         ..EmulatorConfig::default()
     };
@@ -94,7 +96,7 @@ async fn the_sdk_is_throttled_with_bedrocks_own_message() {
 
 #[tokio::test]
 async fn many_connections_at_once_share_one_quota() {
-    let server = serve(EmulatorConfig { requests: HOURLY(20), ..EmulatorConfig::default() });
+    let server = serve(EmulatorConfig { requests: daily(20), ..EmulatorConfig::default() });
     let endpoint = client(server.url()).await;
     let sending: Vec<_> = (0..50)
         .map(|_| {
@@ -258,7 +260,7 @@ fn a_plain_client_gets_the_documented_json() {
 fn an_unset_cap_reserves_the_models_maximum() {
     let messages = json!([{ "role": "user", "content": [{ "text": "hi" }] }]);
     for (quota, status) in [(64_007, "429"), (64_008, "200")] {
-        let server = serve(EmulatorConfig { tokens: HOURLY(quota), ..EmulatorConfig::default() });
+        let server = serve(EmulatorConfig { tokens: daily(quota), ..EmulatorConfig::default() });
         let (head, _) = raw(&server, &converse(&json!({ "messages": messages })));
         assert!(head.starts_with(&format!("http/1.1 {status}")), "{quota}: {head}");
         if status == "429" {

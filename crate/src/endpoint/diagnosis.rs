@@ -16,8 +16,8 @@ impl From<Diagnosis> for Error {
     }
 }
 
-const SIGN_IN: &str = "run `aws configure` or `aws sso login`, set AWS_PROFILE, or set AWS_ACCESS_KEY_ID and \
-                       AWS_SECRET_ACCESS_KEY";
+const SIGN_IN: &str = "sign in with `aws sso login` or `aws configure` and set AWS_PROFILE, or, however you signed in, \
+                       run `eval \"$(aws configure export-credentials --format env)\"`";
 
 impl Diagnosis {
     fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
