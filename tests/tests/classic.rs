@@ -86,6 +86,7 @@ async fn a_window_of_another_phase_is_neither() -> Result<()> {
         assert!(verdict.probability_absolute < 0.95, "offset {}: {verdict}", 2.8 * seed as f64);
         assert!(verdict.probability_relative < 0.95, "offset {}: {verdict}", 2.8 * seed as f64);
     }
+    Ok(())
 }
 
 /// What the protocol is worth: a bucket is told from every window.
