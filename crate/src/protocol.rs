@@ -1,5 +1,9 @@
 //! Which request is sent when.
 
+mod adaptive;
+
+pub use adaptive::adaptive;
+
 use crate::{BedrockTpmTester, Error, Result, Timestamp, Trace};
 
 /// A step that starts this late after its time is left out, in seconds: it would no longer test what it is there for.

@@ -41,7 +41,9 @@ pub const EMBEDDED: &str = "emulator";
 
 /// A wait for a second that has begun this recently is over, in seconds.
 const LATENESS_S: f64 = crate::LATE_AFTER_S;
-/// A fill is given up after so many failures in a row.
+/// The largest probe where nothing is known of the quota, in tokens.
+const LARGEST_UNKNOWN: u64 = 10_000;
+/// A run is given up after so many failures in a row.
 const FAILURES_IN_A_ROW: usize = 3;
 
 type Listener = Box<dyn FnMut(&Event) + Send>;
@@ -234,12 +236,14 @@ impl BedrockTpmTester {
             if outcome.is_throttled() {
                 break;
             }
-            self.give_up_on_failures(&observed)?;
+            self.give_up_on_failures()?;
         }
         Ok(observed)
     }
 
-    fn give_up_on_failures(&self, observed: &[Observation]) -> Result<()> {
+    /// Ends a run against an endpoint that answers nothing useful.
+    pub(crate) fn give_up_on_failures(&self) -> Result<()> {
+        let observed = self.trace.observations();
         let failures = observed.iter().rev().take_while(|o| o.outcome() == Outcome::Failed).count();
         match observed.last() {
             Some(last) if failures >= FAILURES_IN_A_ROW => Err(Error::setup(format!(
@@ -298,6 +302,12 @@ impl BedrockTpmTester {
             "the next request might use {next} tokens, and {spent} of the budget of {budget} are spent; raise \
              --budget-tokens to go on"
         )))
+    }
+
+    /// The largest probe that is sensible: the stated quota, or else a twentieth of the token budget.
+    pub(crate) fn largest_probe(&self) -> u64 {
+        let Settings { tpm, budget_tokens, .. } = self.settings;
+        tpm.or(budget_tokens.map(|budget| budget / 20)).unwrap_or(LARGEST_UNKNOWN)
     }
 
     /// Tokens spent so far, where every request counts that may have been charged.
@@ -387,7 +397,7 @@ impl BedrockTpmTester {
         self.emulator.as_ref().map(|(emulator, _)| emulator.config())
     }
 
-    fn assumptions(&self) -> Assumptions {
+    pub(crate) fn assumptions(&self) -> Assumptions {
         let Settings { tpm, rpm, confidence, seed, .. } = self.settings;
         Assumptions { tpm, rpm, confidence, seed }
     }

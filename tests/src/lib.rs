@@ -1,5 +1,7 @@
 //! Tests that cross module or process borders live in `tests/`; this is what they share.
 
+pub mod truth;
+
 use std::sync::Arc;
 
 use bedrock_tpm::{Clock, Emulator, EmulatorConfig, EmulatorServer};

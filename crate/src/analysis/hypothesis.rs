@@ -5,9 +5,9 @@ use super::evidence::Evidence;
 use crate::{AnyLimiter, Limiter, Mechanism, Outcome, QuotaKind, Timestamp};
 
 /// How often a request that fits is rejected all the same.
-const SPURIOUS_429: f64 = 0.025;
+pub(super) const SPURIOUS_429: f64 = 0.025;
 /// How often a request that does not fit is admitted all the same.
-const SPURIOUS_200: f64 = 0.01;
+pub(super) const SPURIOUS_200: f64 = 0.01;
 /// How often a request that failed, with a 5xx or without an answer, was charged.
 const FAILED_IS_CHARGED: f64 = 0.5;
 /// Traffic of others starts this long before the first observation, so that their use is in the state.
@@ -100,6 +100,14 @@ impl Replay {
             }
         };
         if evidence.informative { probability } else { 1.0 }
+    }
+
+    pub(super) fn limiter(&self) -> &AnyLimiter {
+        &self.limiter
+    }
+
+    pub(super) fn kind(&self) -> QuotaKind {
+        self.hypothesis.kind
     }
 
     fn advance(&mut self, to: Timestamp) {
