@@ -41,7 +41,7 @@ impl Check {
                 (Target::Url { url: server.url().into(), region: self.target.region.clone() }, Some(server))
             }
         };
-        if target.may_spend()? && !self.target.yes {
+        if target.may_spend(clock)? && !self.target.yes {
             ask(&format!("This sends one request of about 20 tokens to {}.", self.target.model))?;
         }
         let mut findings = Findings::default();

@@ -94,7 +94,7 @@ impl Measure {
         let budget = *settings.budget_tokens.get_or_insert(planned.tokens_at_most() * 2);
         let mut tester = match self.target.target() {
             Some(target) => {
-                if target.may_spend()? && !self.target.yes {
+                if target.may_spend(Clock::scaled(self.target.scale())?)? && !self.target.yes {
                     let tokens = planned.tokens_at_most().min(budget);
                     ask(&format!(
                         "This sends requests to {} and uses about {tokens} tokens, never more than {budget}.",
