@@ -3,7 +3,7 @@
 //! The gain is the mutual information between the outcome and the class, over particles of the posterior. Source:
 //! Lindley, "On a measure of the information provided by an experiment", Ann. Math. Stat. 27 (1956).
 
-use super::hypothesis::{SPURIOUS_200, SPURIOUS_429};
+use super::hypothesis::outcome_probability;
 use super::posterior::Posterior;
 use super::sweep::{Imagined, Sweep, best_size};
 use crate::{Limiter, Timestamp};
@@ -20,6 +20,8 @@ const AROUND_THE_MINUTE_S: [f64; 2] = [-2.0, 1.5];
 const SECOND_DELAYS_S: [f64; 6] = [0.0, 3.0, 8.0, 18.0, 35.0, 60.0];
 /// First probes that are followed by a second one in thought.
 const LOOKED_AHEAD: usize = 6;
+/// Shares of the quota to use up at once: that tells nothing by itself, and everything afterwards.
+const FILLS: [f64; 3] = [0.3, 0.6, 0.93];
 /// What a request and a whole quota of tokens cost, in seconds of waiting.
 const REQUEST_COST_S: f64 = 1.0;
 const QUOTA_COST_S: f64 = 25.0;
@@ -66,14 +68,14 @@ pub(super) fn next_probe(posterior: &Posterior, terms: &Terms) -> Probe {
     let imagined = imagine(posterior, terms.sharpness);
     let mut choices: Vec<Choice> =
         times(terms.from).map(|at| terms.choice(&imagined, at, terms.from, None)).collect();
-    // What uses the quota up tells nothing by itself, and everything afterwards.
-    let filling = [0.3, 0.6, 0.93].map(|share| (terms.quota * share) as u64);
-    choices.extend(filling.map(|size| terms.choice(&imagined, terms.from, terms.from, Some(size))));
-    choices[..times(terms.from).count()].sort_by(|a, b| b.rate().total_cmp(&a.rate()));
-    let fills = choices.len() - filling.len();
-    let ahead = (0..choices.len()).filter(|index| *index < LOOKED_AHEAD || *index >= fills);
-    let scored = ahead.map(|index| (choices[index], terms.rate_of_two(&imagined, &choices[index])));
-    let best = scored.max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(choices[0], |(choice, _)| choice);
+    choices.sort_by(|a, b| b.rate().total_cmp(&a.rate()));
+    choices.truncate(LOOKED_AHEAD);
+    choices.extend(FILLS.map(|share| {
+        let size = ((terms.quota * share) as u64).clamp(terms.sizes.0, terms.sizes.1);
+        terms.choice(&imagined, terms.from, terms.from, Some(size))
+    }));
+    let scored = choices.iter().map(|choice| (choice, terms.rate_of_two(&imagined, choice)));
+    let best = scored.max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(&choices[0], |(choice, _)| choice);
     Probe { at: best.at, tokens: best.sweep.size }
 }
 
@@ -88,53 +90,56 @@ fn times(from: Timestamp) -> impl Iterator<Item = Timestamp> {
 }
 
 fn imagine(posterior: &Posterior, sharpness: f64) -> Vec<Imagined> {
-    let mut imagined = Vec::new();
-    for (class, (belief, share)) in posterior.beliefs().enumerate() {
-        if share > NEGLIGIBLE {
+    let worth_a_probe = posterior.beliefs().enumerate().filter(|(_, (_, share))| *share > NEGLIGIBLE);
+    worth_a_probe
+        .flat_map(|(class, (belief, share))| {
             let weight = share.powf(sharpness) / PARTICLES as f64;
-            let replays = belief.sample(PARTICLES);
-            imagined.extend(replays.map(|replay| Imagined::new(replay, class, weight)));
-        }
-    }
-    imagined
+            belief.sample(PARTICLES).map(move |replay| Imagined::new(replay, class, weight))
+        })
+        .collect()
 }
 
 impl Terms {
     /// The best size at an instant, or the one that is given.
     fn choice(&self, imagined: &[Imagined], at: Timestamp, from: Timestamp, size: Option<u64>) -> Choice {
-        let sweep = best_size(imagined, at.plus_seconds(self.latency_s / 2.0), self.sizes, size);
+        let sweep = best_size(imagined, self.decided(at), self.sizes, size);
         let tokens_s = QUOTA_COST_S * sweep.admitted * sweep.size as f64 / self.quota;
         let cost_s = at.seconds_since(from) + self.latency_s + REQUEST_COST_S + tokens_s;
         Choice { at, sweep, cost_s }
     }
 
-    /// Information a second of a probe together with the best that can follow it.
+    /// When a request that leaves at `at` is decided on.
+    fn decided(&self, at: Timestamp) -> Timestamp {
+        at.plus_seconds(self.latency_s / 2.0)
+    }
+
+    /// Information a second of a probe, by itself or together with the best that can follow it.
     fn rate_of_two(&self, imagined: &[Imagined], first: &Choice) -> f64 {
-        let decided = first.at.plus_seconds(self.latency_s / 2.0);
+        let from = first.at.plus_seconds(self.latency_s);
         let (mut gain, mut cost_s) = (first.sweep.gain, first.cost_s);
         for admitted in [true, false] {
-            let mut after = imagined.to_vec();
-            for one in &mut after {
-                let fits = one.fits(decided, first.sweep.size);
-                one.weight *= match (fits, admitted) {
-                    (true, true) => 1.0 - SPURIOUS_429,
-                    (true, false) => SPURIOUS_429,
-                    (false, true) => SPURIOUS_200,
-                    (false, false) => 1.0 - SPURIOUS_200,
-                };
-                if admitted {
-                    one.limiter.charge(decided, one.kind.cost(first.sweep.size));
-                }
-            }
-            let branch = if admitted { first.sweep.admitted } else { 1.0 - first.sweep.admitted };
-            let from = first.at.plus_seconds(self.latency_s);
+            let after = self.after(imagined, first, admitted);
+            let share = if admitted { first.sweep.admitted } else { 1.0 - first.sweep.admitted };
             let seconds = SECOND_DELAYS_S.map(|delay_s| from.plus_seconds(delay_s));
             let seconds = seconds.map(|at| self.choice(&after, at, from, None));
-            if let Some(second) = seconds.into_iter().max_by(|a, b| a.rate().total_cmp(&b.rate())) {
-                gain += branch * second.sweep.gain;
-                cost_s += branch * second.cost_s;
+            if let Some(second) = seconds.iter().max_by(|a, b| a.rate().total_cmp(&b.rate())) {
+                gain += share * second.sweep.gain;
+                cost_s += share * second.cost_s;
             }
         }
         first.rate().max(gain / cost_s)
+    }
+
+    /// The imagined worlds after a probe was admitted, or rejected.
+    fn after(&self, imagined: &[Imagined], probe: &Choice, admitted: bool) -> Vec<Imagined> {
+        let (at, size) = (self.decided(probe.at), probe.sweep.size);
+        let mut after = imagined.to_vec();
+        for one in &mut after {
+            one.weight *= outcome_probability(one.fits(at, size), admitted);
+            if admitted {
+                one.limiter.charge(at, one.kind.cost(size));
+            }
+        }
+        after
     }
 }

@@ -1,4 +1,4 @@
-use super::hypothesis::{Replay, SPURIOUS_200, SPURIOUS_429};
+use super::hypothesis::{Replay, outcome_probability};
 use crate::{AnyLimiter, Limiter, QuotaKind, Timestamp};
 
 /// What a probe tells about the rest of a hypothesis, its limit say, counts this much of what it tells about the class.
@@ -104,13 +104,15 @@ impl Tally {
 
     /// Expected information, and the probability of being admitted.
     fn gain(&self) -> (f64, f64) {
-        let observed = |share: f64| SPURIOUS_200 + share * (1.0 - SPURIOUS_429 - SPURIOUS_200);
+        let observed = |share: f64| {
+            share * outcome_probability(true, true) + (1.0 - share) * outcome_probability(false, true)
+        };
         let share = self.admitted / self.total;
         let overall = entropy(observed(share));
         let within = self.of_class.iter().zip(&self.admitted_of_class).filter(|(all, _)| **all > 0.0);
         let within: f64 =
             within.map(|(all, admitted)| all / self.total * entropy(observed(admitted / all))).sum();
-        let noise = share * entropy(SPURIOUS_429) + (1.0 - share) * entropy(SPURIOUS_200);
+        let noise = share * entropy(observed(1.0)) + (1.0 - share) * entropy(observed(0.0));
         (overall - within + PARAMETERS_COUNT * (overall - noise), observed(share))
     }
 }

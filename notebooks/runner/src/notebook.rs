@@ -1,6 +1,8 @@
-//! The notebook file: nbformat 4, written as Jupyter writes it (sorted keys, one space of indent), so that a run changes only its outputs.
+//! The notebook file: nbformat 4, written as Jupyter writes it (sorted keys, one space of indent), so that a run
+//! changes nothing but the outputs.
 
 use anyhow::{Context, Result, ensure};
+use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -19,7 +21,7 @@ impl Notebook {
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let document: Value =
-            serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
+            serde_json::from_str(&text).with_context(|| format!("{} is not a notebook", path.display()))?;
         ensure!(
             document["nbformat"] == 4 && document["cells"].is_array(),
             "{} is not a notebook of format 4: open it in Jupyter and save it",
@@ -28,7 +30,7 @@ impl Notebook {
         Ok(Self { document })
     }
 
-    /// Writes the notebook whole or not at all.
+    /// Writes the notebook, whole or not at all.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -39,26 +41,22 @@ impl Notebook {
             .with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// The code cells that hold code, in order.
+    /// The code cells, in order.
     pub fn code_cells(&mut self) -> impl Iterator<Item = Cell<'_>> {
         let cells = self.document["cells"].as_array_mut().into_iter().flatten();
         cells
             .filter_map(Value::as_object_mut)
-            .filter(|cell| cell.get("cell_type").is_some_and(|kind| kind == "code"))
+            .filter(|fields| fields.get("cell_type").is_some_and(|kind| kind == "code"))
             .map(|fields| Cell { fields })
-            .filter(|cell| !cell.source().trim().is_empty())
     }
 
-    fn to_json(&self) -> Result<Vec<u8>> {
+    fn to_json(&self) -> serde_json::Result<Vec<u8>> {
         let mut document = self.document.clone();
         document.sort_all_objects();
-        let mut bytes = Vec::new();
-        serde::Serialize::serialize(
-            &document,
-            &mut Serializer::with_formatter(&mut bytes, PrettyFormatter::with_indent(b" ")),
-        )?;
-        bytes.push(b'\n');
-        Ok(bytes)
+        let mut text = Vec::new();
+        document.serialize(&mut Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b" ")))?;
+        text.push(b'\n');
+        Ok(text)
     }
 }
 
@@ -77,20 +75,14 @@ impl Cell<'_> {
         }
     }
 
-    /// Forgets what an earlier run left.
-    pub fn clear(&mut self) {
-        self.fields.insert("execution_count".into(), Value::Null);
-        self.fields.insert("outputs".into(), json!([]));
-    }
-
-    /// Keeps the outputs of execution number `count`.
-    pub fn set_outputs(&mut self, count: usize, outputs: Vec<Value>) {
+    /// Replaces what an earlier run left by the outputs of execution number `count`; none for a cell not run.
+    pub fn set_outputs(&mut self, count: Option<usize>, outputs: Vec<Value>) {
         self.fields.insert("execution_count".into(), count.into());
         self.fields.insert("outputs".into(), outputs.into());
     }
 }
 
-/// Output of a stream, `stdout` or `stderr`.
+/// What went to the stream `name`, `stdout` or `stderr`.
 pub(crate) fn stream(name: &str, text: &str) -> Value {
     json!({"output_type": "stream", "name": name, "text": lines(text)})
 }
@@ -103,11 +95,11 @@ pub(crate) fn execute_result(count: usize, content: impl IntoIterator<Item = (St
 }
 
 /// An error: its kind, one line, and all that is known.
-pub(crate) fn error(name: &str, value: &str, traceback: &[String]) -> Value {
-    json!({"output_type": "error", "ename": name, "evalue": value, "traceback": traceback})
+pub(crate) fn error(kind: &str, message: &str, details: &[String]) -> Value {
+    json!({"output_type": "error", "ename": kind, "evalue": message, "traceback": details})
 }
 
-/// Jupyter keeps text and SVG as lists of lines, JSON as JSON, and everything else (base64) as one string.
+/// Jupyter keeps text and SVG as lists of lines, JSON as JSON, and the rest, which is base64, as one string.
 fn in_mime(mime: &str, content: String) -> Value {
     if mime.starts_with("text/") || mime == "image/svg+xml" || mime == "application/javascript" {
         lines(&content)
