@@ -1,5 +1,6 @@
 //! Which request is sent when.
 
+use crate::tester::LARGEST_REQUEST_TOKENS;
 use crate::{BedrockTpmTester, Error, Result, Timestamp, Trace};
 
 /// A step that starts this late after its time is left out, in seconds: it would no longer test what it is there for.
@@ -10,6 +11,10 @@ const FILL_CHUNKS: u64 = 8;
 const FILL_AT_MOST: f64 = 1.5;
 /// Tokens of a request where the request quota is measured: as few as a request can have.
 const TINY_TOKENS: u64 = 24;
+/// A quota of fewer tokens does not hold the two smallest requests that the protocol needs.
+const SMALLEST_TPM: u64 = 2 * TINY_TOKENS;
+/// Requests one after the other cannot use up a quota of more.
+const LARGEST_RPM: u64 = 1_000;
 /// More requests than this a minute and the fill reaches the token quota first.
 const FEW_REQUESTS: u64 = 12;
 
@@ -47,16 +52,35 @@ pub const CLASSIC_START: u32 = 35;
 /// for some seconds does not. Small requests are sent instead where the quota is one of few requests a minute.
 ///
 /// # Errors
-/// A usage error if neither quota is known: the fill would have no size.
+/// A usage error if neither quota is known, so that the fill would have no size, or if a quota is too small or too
+/// large for requests that Bedrock takes.
 pub fn classic(tpm: Option<u64>, rpm: Option<u64>) -> Result<Vec<Phase>> {
     let (fill, small, large) = match (tpm, rpm) {
+        (Some(tpm), _) if tpm < SMALLEST_TPM => {
+            return Err(Error::usage(format!(
+                "a quota of {tpm} tokens per minute does not hold two requests of {TINY_TOKENS} tokens, the smallest \
+                 that are sent; give the applied quota, {SMALLEST_TPM} or more"
+            )));
+        }
         (_, Some(rpm)) if rpm <= FEW_REQUESTS || tpm.is_none() => {
+            if rpm > LARGEST_RPM {
+                return Err(Error::usage(format!(
+                    "a quota of {rpm} requests per minute cannot be used up by one request after the other; without \
+                     --tpm, give an --rpm of {LARGEST_RPM} or less"
+                )));
+            }
             let total = TINY_TOKENS * (rpm as f64 * FILL_AT_MOST).ceil() as u64;
-            (Step::Fill { total: total.max(TINY_TOKENS), chunk: TINY_TOKENS }, TINY_TOKENS, TINY_TOKENS)
+            (Step::Fill { total, chunk: TINY_TOKENS }, TINY_TOKENS, TINY_TOKENS)
+        }
+        (Some(tpm), _) if tpm / 2 > LARGEST_REQUEST_TOKENS => {
+            return Err(Error::usage(format!(
+                "half of a quota of {tpm} tokens per minute is more than one request takes, \
+                 {LARGEST_REQUEST_TOKENS} tokens; measure a model or Region with a smaller quota"
+            )));
         }
         (Some(tpm), _) => {
-            let chunk = (tpm / FILL_CHUNKS).max(1);
-            (Step::Fill { total: (tpm as f64 * FILL_AT_MOST) as u64, chunk }, chunk, (tpm / 2).max(1))
+            let chunk = (tpm / FILL_CHUNKS).max(TINY_TOKENS);
+            (Step::Fill { total: (tpm as f64 * FILL_AT_MOST) as u64, chunk }, chunk, tpm / 2)
         }
         (None, _) => {
             return Err(Error::usage(
@@ -85,6 +109,14 @@ pub fn classic(tpm: Option<u64>, rpm: Option<u64>) -> Result<Vec<Phase>> {
     ])
 }
 
+impl Phase {
+    fn is_complete_in(&self, trace: &Trace) -> bool {
+        let sent = trace.observations().iter().filter(|observation| observation.phase == self.name).count();
+        let probes = self.steps.iter().filter(|(_, step)| matches!(step, Step::Probe(_))).count();
+        probes == self.steps.len() && sent >= probes
+    }
+}
+
 /// Phases with the instant they start at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
@@ -93,12 +125,12 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Phases from the next :35 on, or, where `trace` has some of them, from the last phase in it: that one may have
-    /// been cut off, so it starts over at the next second of the minute that it is meant for.
+    /// Phases from the next :35 on, or, where `trace` has some of them, from the last phase in it: unless that one is
+    /// complete, it starts over at the next second of the minute that it is meant for.
     pub fn new(mut phases: Vec<Phase>, trace: &Trace, now: Timestamp) -> Self {
         let last = trace.observations().last().map(|observation| observation.phase.as_str());
-        let done = phases.iter().position(|phase| Some(phase.name) == last).unwrap_or(0);
-        phases.drain(..done);
+        let last = phases.iter().position(|phase| Some(phase.name) == last);
+        phases.drain(..last.map_or(0, |index| index + usize::from(phases[index].is_complete_in(trace))));
         let offset = phases.first().and_then(|phase| phase.steps.first()).map_or(0.0, |(at, _)| *at);
         let second = (f64::from(CLASSIC_START) + offset).rem_euclid(60.0);
         Self { phases, start: now.next_second(second).plus_seconds(-offset) }
@@ -124,7 +156,7 @@ impl Schedule {
     /// Runs the phases in order.
     ///
     /// # Errors
-    /// As [`BedrockTpmTester::consume_tpm_quota`]. What was observed before is in the trace.
+    /// As [`BedrockTpmTester::consume_tpm_quota`], probes that keep failing included. What was observed before is in the trace.
     pub async fn run(&self, tester: &mut BedrockTpmTester) -> Result<()> {
         for phase in &self.phases {
             tester.begin_phase(phase.name);
@@ -138,6 +170,7 @@ impl Schedule {
                     Step::Fill { total, chunk } => drop(tester.consume_tpm_quota(total, chunk).await?),
                     Step::Probe(tokens) => drop(tester.make_bedrock_request(tokens).await?),
                 }
+                tester.give_up_on_failures()?;
             }
         }
         Ok(())

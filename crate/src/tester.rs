@@ -15,8 +15,8 @@ use padding::Padding;
 use serde_json::{Map, Value};
 
 use crate::{
-    Assumptions, Chart, Clock, Emulator, EmulatorConfig, EmulatorServer, Endpoint, Error, Observation,
-    Outcome, Report, Request, Response, Result, Target, Timeouts, Timestamp, Trace, Verdict, analyze,
+    Assumptions, Chart, Clock, Diagnosis, Emulator, EmulatorConfig, EmulatorServer, Endpoint, Error,
+    Observation, Outcome, Report, Request, Response, Result, Target, Timestamp, Trace, Verdict, analyze,
     trace::without_account_ids,
 };
 
@@ -41,7 +41,9 @@ pub const EMBEDDED: &str = "emulator";
 
 /// A wait for a second that has begun this recently is over, in seconds.
 const LATENESS_S: f64 = crate::LATE_AFTER_S;
-/// A fill is given up after so many failures in a row.
+/// No model on Bedrock takes more tokens than this in one request.
+pub(crate) const LARGEST_REQUEST_TOKENS: u64 = 1_000_000;
+/// A protocol is given up after so many failures in a row.
 const FAILURES_IN_A_ROW: usize = 3;
 
 type Listener = Box<dyn FnMut(&Event) + Send>;
@@ -77,8 +79,11 @@ pub struct BedrockTpmTester {
     padding: Padding,
     phase: String,
     scheduled: Option<Timestamp>,
-    region: String,
     address: String,
+    /// The most that was spent so far.
+    spent: u64,
+    /// How often requests have failed in a row, and what to do about the last.
+    failing: Option<(usize, Diagnosis)>,
     listener: Option<Listener>,
     emulator: Option<(Arc<Emulator>, Option<EmulatorServer>)>,
 }
@@ -92,8 +97,8 @@ impl BedrockTpmTester {
     pub async fn connect(target: Target, settings: Settings) -> Result<Self> {
         let settings = settings.validated()?;
         let clock = Clock::scaled(settings.time_scale)?;
-        let endpoint = Endpoint::connect(&target, Timeouts::default(), clock).await?;
-        Self::new(endpoint, clock, settings)
+        let endpoint = Endpoint::connect(&target, settings.timeouts, clock).await?;
+        Self::new(endpoint, clock, settings, None)
     }
 
     /// A tester for an emulator of its own, over HTTP on a free loopback port.
@@ -107,10 +112,8 @@ impl BedrockTpmTester {
         let emulator = Arc::new(Emulator::new(emulator, clock)?);
         let server = EmulatorServer::on_loopback(emulator.clone(), 0)?;
         let target = Target::Url { url: server.url().to_owned(), region: None };
-        let endpoint = Endpoint::connect(&target, Timeouts::default(), clock).await?;
-        let mut tester = Self::new(endpoint, clock, settings)?;
-        tester.adopt(emulator, Some(server));
-        Ok(tester)
+        let endpoint = Endpoint::connect(&target, settings.timeouts, clock).await?;
+        Self::new(endpoint, clock, settings, Some((emulator, Some(server))))
     }
 
     /// A tester for an emulator in the same process, without HTTP, on any clock: a virtual one needs no time at all.
@@ -119,54 +122,68 @@ impl BedrockTpmTester {
     /// As [`emulated`](Self::emulated).
     pub fn simulated(emulator: EmulatorConfig, clock: Clock, settings: Settings) -> Result<Self> {
         let emulator = Arc::new(Emulator::new(emulator, clock)?);
-        let mut tester = Self::new(Endpoint::simulated(emulator.clone()), clock, settings.validated()?)?;
-        tester.adopt(emulator, None);
-        Ok(tester)
+        let endpoint = Endpoint::simulated(emulator.clone());
+        Self::new(endpoint, clock, settings.validated()?, Some((emulator, None)))
     }
 
-    fn new(endpoint: Endpoint, clock: Clock, settings: Settings) -> Result<Self> {
+    fn new(
+        endpoint: Endpoint,
+        clock: Clock,
+        settings: Settings,
+        emulator: Option<(Arc<Emulator>, Option<EmulatorServer>)>,
+    ) -> Result<Self> {
         let trace = settings.open_trace()?;
-        let (region, address) = (endpoint.region().to_owned(), endpoint.name().to_owned());
-        let mut tester = Self {
+        let padding = Padding::default();
+        let address = if emulator.is_some() { EMBEDDED } else { endpoint.name() }.to_owned();
+        let tester = Self {
             endpoint,
             clock,
             settings,
-            trace,
-            padding: Padding::default(),
-            phase: "requests".into(),
+            phase: trace.observations().last().map_or("requests".into(), |last| last.phase.clone()),
             scheduled: None,
-            region,
             address,
+            spent: trace.observations().iter().map(|o| spent_at_most(o, &padding)).sum(),
+            trace,
+            padding,
+            failing: None,
             listener: None,
-            emulator: None,
+            emulator,
         };
-        if let Some(last) = tester.trace.observations().last() {
-            tester.phase = last.phase.clone();
-            tester.check_continues(&last.clone())?;
-        }
+        tester.check_continues()?;
+        tester.restore_emulator();
         Ok(tester)
     }
 
     /// An emulator that starts anew forgets what a resumed run has used; it is told again.
-    fn adopt(&mut self, emulator: Arc<Emulator>, server: Option<EmulatorServer>) {
-        self.address = EMBEDDED.into();
+    fn restore_emulator(&self) {
+        let Some((emulator, _)) = &self.emulator else { return };
         for observation in self.trace.observations().iter().filter(|o| o.outcome().is_admitted()) {
             emulator.charge(observation.sent, observation.settled(1).unwrap_or(observation.tokens_estimated));
         }
-        self.emulator = Some((emulator, server));
     }
 
-    fn check_continues(&self, last: &Observation) -> Result<()> {
-        let model = without_account_ids(&self.settings.model);
-        if (last.model.as_str(), last.time_scale) == (model.as_str(), self.clock.scale()) {
-            return Ok(());
+    /// A trace is of one quota, so a run that goes on with it must send to the same.
+    fn check_continues(&self) -> Result<()> {
+        let Some(last) = self.trace.observations().last() else { return Ok(()) };
+        let pairs = [
+            ("model", last.model.clone(), without_account_ids(&self.settings.model)),
+            ("Region", last.region.clone(), self.endpoint.region().to_owned()),
+            ("endpoint", last.endpoint.clone(), self.address.clone()),
+            ("time scale", last.time_scale.to_string(), self.clock.scale().to_string()),
+        ];
+        if let Some((what, theirs, ours)) = pairs.into_iter().find(|(_, theirs, ours)| theirs != ours) {
+            return Err(Error::usage(format!(
+                "the trace is of {what} {theirs}, not {ours}; resume with the same, or begin a new trace"
+            )));
         }
-        Err(Error::usage(format!(
-            "the trace is of model {} at time scale {}, not of {model} at {}; resume with the same",
-            last.model,
-            last.time_scale,
-            self.clock.scale()
-        )))
+        if last.finished > self.clock.now() {
+            return Err(Error::usage(format!(
+                "the trace ends at {}, which is still to come (scaled time starts over at midnight UTC); begin a new \
+                 trace",
+                last.finished
+            )));
+        }
+        Ok(())
     }
 
     /// Calls `listener` with everything that happens from now on.
@@ -234,19 +251,17 @@ impl BedrockTpmTester {
             if outcome.is_throttled() {
                 break;
             }
-            self.give_up_on_failures(&observed)?;
+            self.give_up_on_failures()?;
         }
         Ok(observed)
     }
 
-    fn give_up_on_failures(&self, observed: &[Observation]) -> Result<()> {
-        let failures = observed.iter().rev().take_while(|o| o.outcome() == Outcome::Failed).count();
-        match observed.last() {
-            Some(last) if failures >= FAILURES_IN_A_ROW => Err(Error::setup(format!(
-                "{failures} requests failed in a row, the last with {}: {}; `bedrock-tpm check` says what to do",
-                last.error_type.as_deref().unwrap_or("no answer"),
-                last.error.as_deref().unwrap_or("no message"),
-            ))),
+    /// A setup error with the remedy if the last few requests all failed.
+    pub(crate) fn give_up_on_failures(&self) -> Result<()> {
+        match &self.failing {
+            Some((count, Diagnosis { what, remedy })) if *count >= FAILURES_IN_A_ROW => {
+                Err(Error::setup(format!("{count} requests failed in a row: {what}; {remedy}")))
+            }
             _ => Ok(()),
         }
     }
@@ -255,7 +270,7 @@ impl BedrockTpmTester {
     /// Being throttled is an outcome, not an error.
     ///
     /// # Errors
-    /// A usage error if `tokens` is zero or more than the stated quota; a budget error if the request might pass the
+    /// A usage error if `tokens` is zero, more than the stated quota or more than 1,000,000; a budget error if the request might pass the
     /// token budget; an output error if the trace cannot be written.
     pub async fn make_bedrock_request(&mut self, tokens: u64) -> Result<Observation> {
         let scheduled = self.scheduled.take();
@@ -270,7 +285,12 @@ impl BedrockTpmTester {
         if let Some(usage) = response.usage {
             self.padding.learn(words, usage.input_tokens);
         }
+        let diagnosis = self.endpoint.diagnose(&self.settings.model, &response);
         let observation = self.observation(response, scheduled, tokens_estimated);
+        self.spent += spent_at_most(&observation, &self.padding);
+        self.failing = diagnosis
+            .filter(|_| observation.outcome() == Outcome::Failed)
+            .map(|diagnosis| (1 + self.failing.as_ref().map_or(0, |(count, _)| *count), diagnosis));
         let written = self.trace.append(observation.clone());
         self.emit(&Event::Observed(Box::new(observation.clone())));
         written.map(|()| observation)
@@ -279,6 +299,10 @@ impl BedrockTpmTester {
     fn check_size(&self, tokens: u64) -> Result<()> {
         match self.settings.tpm {
             _ if tokens == 0 => Err(Error::usage("a request of 0 tokens is not possible; use 1 or more")),
+            _ if tokens > LARGEST_REQUEST_TOKENS => Err(Error::usage(format!(
+                "a request of {tokens} tokens is more than any model on Bedrock takes; use {LARGEST_REQUEST_TOKENS} or \
+                 fewer"
+            ))),
             Some(tpm) if tokens > tpm => Err(Error::usage(format!(
                 "a request of {tokens} tokens can never be admitted by a quota of {tpm} tokens per minute; use {tpm} \
                  or fewer"
@@ -289,8 +313,7 @@ impl BedrockTpmTester {
 
     fn check_budget(&self, tokens_estimated: u64) -> Result<()> {
         let Some(budget) = self.settings.budget_tokens else { return Ok(()) };
-        let spent = self.spent_at_most();
-        let next = self.padding.upper_bound(tokens_estimated);
+        let (spent, next) = (self.spent, self.padding.upper_bound(tokens_estimated));
         if spent + next <= budget {
             return Ok(());
         }
@@ -302,8 +325,7 @@ impl BedrockTpmTester {
 
     /// Tokens spent so far, where every request counts that may have been charged.
     pub fn spent_at_most(&self) -> u64 {
-        let charged = self.trace.observations().iter().filter(|o| !o.outcome().is_throttled());
-        charged.map(|o| o.settled(1).unwrap_or(self.padding.upper_bound(o.tokens_estimated))).sum()
+        self.spent
     }
 
     fn observation(
@@ -328,7 +350,7 @@ impl BedrockTpmTester {
             error: response.error.as_deref().map(without_account_ids),
             request_id: response.request_id,
             model: without_account_ids(&self.settings.model),
-            region: self.region.clone(),
+            region: self.endpoint.region().to_owned(),
             endpoint: self.address.clone(),
             time_scale: self.clock.scale(),
             hidden_retries: 0,
@@ -410,5 +432,13 @@ impl BedrockTpmTester {
         if let Some(listener) = &mut self.listener {
             listener(event);
         }
+    }
+}
+
+/// What a request may have been charged. One that failed may have been, and nobody says how much.
+fn spent_at_most(observation: &Observation, padding: &Padding) -> u64 {
+    match observation.outcome() {
+        Outcome::Throttled(_) => 0,
+        _ => observation.settled(1).unwrap_or(padding.upper_bound(observation.tokens_estimated)),
     }
 }

@@ -114,6 +114,9 @@ impl fmt::Display for Observation {
     }
 }
 
+/// What stands where an account id stood.
+pub(crate) const WITHOUT_ACCOUNT: &str = "(account)";
+
 /// Replaces every run of exactly twelve digits, the form of an AWS account id.
 pub(crate) fn without_account_ids(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
@@ -122,7 +125,7 @@ pub(crate) fn without_account_ids(text: &str) -> String {
         match c {
             Some(c) if c.is_ascii_digit() => digits.push(c),
             other => {
-                clean.push_str(if digits.len() == 12 { "(account)" } else { &digits });
+                clean.push_str(if digits.len() == 12 { WITHOUT_ACCOUNT } else { &digits });
                 digits.clear();
                 clean.extend(other);
             }

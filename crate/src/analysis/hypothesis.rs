@@ -13,6 +13,9 @@ const FAILED_IS_CHARGED: f64 = 0.5;
 /// Traffic of others starts this long before the first observation, so that their use is in the state.
 const WARM_UP_S: f64 = 120.0;
 
+/// What others did longer ago than this no longer matters, and a trace may pause for days.
+const MEMORY_S: f64 = 3_600.0;
+
 /// A mechanism with fixed parameters, and the circumstances under which it is watched.
 #[derive(Clone, Debug)]
 pub(super) struct Hypothesis {
@@ -103,6 +106,10 @@ impl Replay {
     }
 
     fn advance(&mut self, to: Timestamp) {
+        let remembered = to.plus_seconds(-MEMORY_S);
+        if self.next_of_others.is_some_and(|at| at < remembered) {
+            self.next_of_others = self.next_after(remembered);
+        }
         while let Some(at) = self.next_of_others.filter(|at| *at <= to) {
             self.now = self.now.max(at);
             self.limiter.charge(self.now, self.hypothesis.others.request_cost);

@@ -41,7 +41,7 @@ pub struct Bedrock {
 
 impl Bedrock {
     pub(super) async fn connect(target: &Target, timeouts: Timeouts, clock: Clock) -> Result<Self> {
-        let loopback = target.checked_is_loopback(clock)?;
+        let loopback = !target.may_spend(clock)?;
         let (url, region) = match target {
             Target::Aws { region } => (None, region),
             Target::Url { url, region } => (Some(url.as_str()), region),

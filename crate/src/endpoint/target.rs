@@ -42,20 +42,9 @@ impl Target {
     /// Whether requests to it leave this machine, and so may cost money.
     ///
     /// # Errors
-    /// A usage error if the URL is not one that requests can be sent to.
-    pub fn may_spend(&self) -> Result<bool> {
-        match self {
-            Self::Aws { .. } => Ok(true),
-            Self::Url { url, .. } => is_loopback(url).map(|loopback| !loopback),
-        }
-    }
-
-    /// Whether it stays on this machine.
-    ///
-    /// # Errors
     /// A usage error if the URL is not one that requests can be sent to, or if `clock` is scaled and the target is
     /// not on loopback: nobody else's minutes run faster.
-    pub(super) fn checked_is_loopback(&self, clock: Clock) -> Result<bool> {
+    pub fn may_spend(&self, clock: Clock) -> Result<bool> {
         let loopback = match self {
             Self::Aws { .. } => false,
             Self::Url { url, .. } => is_loopback(url)?,
@@ -66,7 +55,7 @@ impl Target {
                 "time scale {scale} needs an endpoint on loopback, where the other side can live as fast; use 1 here"
             )));
         }
-        Ok(loopback)
+        Ok(!loopback)
     }
 }
 
@@ -112,9 +101,9 @@ mod tests {
     async fn scaled_time_is_for_loopback_only() {
         let clock = Clock::scaled(60).unwrap();
         let url = |url: &str| Target::Url { url: url.into(), region: None };
-        assert!(url("http://127.0.0.1:1").checked_is_loopback(clock).unwrap());
-        assert!(url("http://10.0.0.1:1").checked_is_loopback(clock).unwrap_err().is_usage());
-        assert!(Target::Aws { region: None }.checked_is_loopback(clock).unwrap_err().is_usage());
-        assert!(!Target::Aws { region: None }.checked_is_loopback(Clock::system()).unwrap());
+        assert!(!url("http://127.0.0.1:1").may_spend(clock).unwrap());
+        assert!(url("http://10.0.0.1:1").may_spend(clock).unwrap_err().is_usage());
+        assert!(Target::Aws { region: None }.may_spend(clock).unwrap_err().is_usage());
+        assert!(Target::Aws { region: None }.may_spend(Clock::system()).unwrap());
     }
 }

@@ -9,9 +9,8 @@ use crate::error::check_range;
 use crate::{Result, Timestamp};
 
 /// The name of a mechanism, as in JSON and on the command line.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum), clap(rename_all = "snake_case"))]
 #[serde(rename_all = "snake_case")]
 pub enum MechanismId {
     /// Resets at fixed instants, such as the clock minute.

@@ -4,8 +4,13 @@ const WORD: &str = " a";
 const USUAL_OVERHEAD: f64 = 8.0;
 /// Tokens a word, until measured: a word is seldom more than one token.
 const USUAL_RATE: f64 = 1.0;
-/// Before calibration a request may turn out this much larger than estimated.
+/// No tokenizer puts more words than this into a token; whatever reports less does not count tokens.
+const LOWEST_RATE: f64 = 0.1;
+/// Two sizes tell overhead from rate if they differ by about this share; rounding would drown a smaller difference.
+const APART: f64 = 0.05;
+/// Before calibration: no more tokens than bytes, and this much overhead at most.
 const UNCALIBRATED_MARGIN: f64 = 2.0;
+const MOST_OVERHEAD: f64 = 64.0;
 const CALIBRATED_MARGIN: f64 = 1.03;
 
 /// Makes prompts of a wanted number of tokens.
@@ -40,8 +45,9 @@ impl Padding {
 
     /// The most tokens that a prompt estimated at `tokens` may turn out to have.
     pub(super) fn upper_bound(&self, tokens: u64) -> u64 {
-        let margin = if self.count > 0.0 { CALIBRATED_MARGIN } else { UNCALIBRATED_MARGIN };
-        (tokens as f64 * margin).ceil() as u64
+        let (margin, more) =
+            if self.count > 0.0 { (CALIBRATED_MARGIN, 1.0) } else { (UNCALIBRATED_MARGIN, MOST_OVERHEAD) };
+        (tokens as f64 * margin + more).ceil() as u64
     }
 
     /// Learns from a response that reported `input_tokens` for a prompt of so many words.
@@ -62,11 +68,11 @@ impl Padding {
         let (mean_words, mean_tokens) = (self.words / self.count, self.tokens / self.count);
         let spread = self.words_squared - self.count * mean_words * mean_words;
         let rate = (self.words_tokens - self.count * mean_words * mean_tokens) / spread;
-        if spread > 1.0 && rate > 0.0 {
+        if spread > self.count * (APART * mean_words).powi(2) && rate >= LOWEST_RATE {
             return (mean_tokens - rate * mean_words, rate);
         }
         let overhead = USUAL_OVERHEAD.min(mean_tokens / 2.0);
-        (overhead, (mean_tokens - overhead) / mean_words)
+        (overhead, ((mean_tokens - overhead) / mean_words).max(LOWEST_RATE))
     }
 }
 

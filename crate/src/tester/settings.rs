@@ -1,7 +1,8 @@
 use std::path::PathBuf;
 
 use crate::error::check_range;
-use crate::{Error, Result, Trace};
+use crate::trace::WITHOUT_ACCOUNT;
+use crate::{Error, Result, Timeouts, Trace};
 
 /// How a tester measures.
 #[derive(Clone, Debug)]
@@ -14,10 +15,12 @@ pub struct Settings {
     pub rpm: Option<u64>,
     /// Cap on output tokens. 1, so that reservation and charge are the same, unless that is what is measured.
     pub max_tokens: u32,
-    /// No request is sent that might bring the tokens spent above this.
+    /// No request is sent that might bring the tokens spent above this, those of a continued trace included.
     pub budget_tokens: Option<u64>,
     /// How many times faster than real time the endpoint lives, 1 to 3,600; 1 for anything but an emulator.
     pub time_scale: u32,
+    /// How long to wait for the endpoint.
+    pub timeouts: Timeouts,
     /// A verdict is named at this probability or more, 0.5 to 0.9999.
     pub confidence: f64,
     /// Seed of every random choice.
@@ -37,6 +40,7 @@ impl Default for Settings {
             max_tokens: 1,
             budget_tokens: None,
             time_scale: 1,
+            timeouts: Timeouts::default(),
             confidence: 0.99,
             seed: 1,
             trace: None,
@@ -58,6 +62,11 @@ impl Settings {
         check_range("confidence", self.confidence, 0.5, 0.9999)?;
         if self.model.trim().is_empty() {
             return Err(Error::usage("the model is empty; name a model id, inference profile or ARN"));
+        }
+        if self.model.contains(WITHOUT_ACCOUNT) {
+            return Err(Error::usage(
+                "the account id of the model's ARN is not in the trace; name the model again",
+            ));
         }
         Ok(self)
     }

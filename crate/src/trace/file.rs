@@ -1,10 +1,17 @@
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+
+use serde::de::IgnoredAny;
 
 use super::record::Record;
 use super::{Observation, Outcome};
 use crate::{EMBEDDED, EmulatorConfig, Error, Result};
+
+/// No trace is larger than this, in bytes; a device may have no end.
+const LARGEST: u64 = 256 << 20;
+/// A reason that quotes the file is cut to so many characters.
+const LONGEST_REASON: usize = 160;
 
 /// Observations in the order they were made, in memory and, if it has a file, on disk.
 ///
@@ -47,8 +54,8 @@ impl Trace {
     /// A trace error that names the line if the file is empty, binary, corrupt or cut off.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|cause| unreadable(path, cause))?;
-        let observations = parse(&bytes, path)?;
+        let file = File::open(path).map_err(|cause| unusable(path, cause))?;
+        let observations = parse(&read(&file, path)?, path)?;
         if observations.is_empty() {
             return Err(Error::trace(format!(
                 "{} line 1: the trace is empty; name a file that `measure` has written",
@@ -64,20 +71,19 @@ impl Trace {
     /// As [`load`](Self::load), except that an empty trace is continued; an output error if it cannot be written.
     pub fn resume(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let mut file =
-            OpenOptions::new().read(true).append(true).open(path).map_err(|cause| unreadable(path, cause))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|cause| unreadable(path, cause))?;
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-        let cut_off = parse(&bytes[whole..], path).is_err();
-        let kept = if cut_off { &bytes[..whole] } else { &bytes[..] };
-        let observations = parse(kept, path)?;
+        let file = OpenOptions::new().read(true).append(true).open(path);
+        let file = file.map_err(|cause| unusable(path, cause))?;
+        let mut bytes = read(&file, path)?;
+        let last_line = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+        let cut_off = is_cut_off(&bytes[last_line..]);
+        if cut_off {
+            bytes.truncate(last_line);
+        }
+        let observations = parse(&bytes, path)?;
         let mut trace = Self { observations, file: Some((file, path.into())) };
         if cut_off {
-            trace.write(|file| {
-                file.set_len(whole as u64).and_then(|()| file.seek(SeekFrom::End(0)).map(drop))
-            })?;
-        } else if !kept.is_empty() && !kept.ends_with(b"\n") {
+            trace.write(|file| file.set_len(last_line as u64))?;
+        } else if last_line < bytes.len() {
             trace.write(|file| file.write_all(b"\n"))?;
         }
         Ok(trace)
@@ -140,13 +146,12 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Vec<Observation>> {
         if line.trim().is_empty() {
             continue;
         }
-        let record: Record = serde_json::from_str(line).map_err(|cause| {
-            let what =
-                if cause.is_eof() { "cut off in the middle of a record" } else { "not an observation" };
-            Error::trace(at(format!(
-                "{what}; remove the line, or let `measure --resume` drop a cut-off last one"
-            )))
-            .because(cause)
+        let record: Record = serde_json::from_str(line).map_err(|cause| match cause.is_eof() {
+            true => Error::trace(at("cut off; remove the line (`measure --resume` drops a last one)".into())),
+            false => {
+                let reason = without_position(&cause.to_string());
+                Error::trace(at(format!("not an observation ({reason}); correct or remove the line")))
+            }
         })?;
         let previous = observations.last().map(|last| last.sent);
         let observation =
@@ -159,8 +164,8 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Vec<Observation>> {
 fn merge(observations: &mut Vec<Observation>, observation: Observation) {
     let same = |earlier: &&mut Observation| {
         observation.request_id.is_some()
-            && earlier.request_id == observation.request_id
             && earlier.sent == observation.sent
+            && earlier.request_id == observation.request_id
     };
     match observations.iter_mut().rev().find(same) {
         Some(earlier) => *earlier = observation,
@@ -168,6 +173,30 @@ fn merge(observations: &mut Vec<Observation>, observation: Observation) {
     }
 }
 
-fn unreadable(path: &Path, cause: std::io::Error) -> Error {
-    Error::trace(format!("cannot read the trace {}", path.display())).because(cause)
+fn read(file: &File, path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|cause| unusable(path, cause))?;
+    if bytes.len() as u64 > LARGEST {
+        let what =
+            format!("{} is larger than {LARGEST} bytes; name a trace, or a part of it", path.display());
+        return Err(Error::trace(what));
+    }
+    Ok(bytes)
+}
+
+/// Whether this begins a record and ends before its end, as where a process was killed while it wrote.
+fn is_cut_off(line: &[u8]) -> bool {
+    let record = serde_json::from_slice::<IgnoredAny>(line);
+    line.starts_with(b"{") && record.is_err_and(|cause| cause.is_eof())
+}
+
+/// Without the position in the line, which reads like one in the file, and without most of a long quotation.
+fn without_position(reason: &str) -> String {
+    let reason = reason.rsplit_once(" at line ").map_or(reason, |(reason, _)| reason);
+    reason.chars().take(LONGEST_REASON).collect()
+}
+
+fn unusable(path: &Path, cause: std::io::Error) -> Error {
+    let what = format!("cannot open the trace {} (name a file that `measure` has written)", path.display());
+    Error::trace(what).because(cause)
 }

@@ -6,6 +6,10 @@ use super::{Observation, without_account_ids};
 use crate::{Error, Result, Timestamp};
 
 const DAY_S: f64 = 86_400.0;
+/// Times and amounts beyond these are taken for corruption: they would also overflow what is computed from them.
+const LATEST: Timestamp = Timestamp::from_nanos(7_258_118_400_000_000_000);
+const MOST_TOKENS: u64 = 1_000_000_000_000;
+const MOST_RETRIES: u64 = 1_000;
 
 /// One line of a trace as it stands in the file: ours, or an imported one that lacks most fields.
 #[derive(Deserialize)]
@@ -37,7 +41,11 @@ pub(super) struct Record {
 impl Record {
     /// Fills in what is missing. A time that is known to `time_resolution_s` only (1 s unless the line says
     /// otherwise) becomes an interval of that length. `previous` puts times without a date in order.
+    ///
+    /// # Errors
+    /// A trace error if a time or an outcome is missing, or a value is out of range.
     pub(super) fn into_observation(self, previous: Option<Timestamp>) -> Result<Observation> {
+        self.check_ranges()?;
         let resolution_s = match self.extra.get("time_resolution_s") {
             Some(value) => value.as_f64().filter(|s| (0.0..=60.0).contains(s)).ok_or_else(|| {
                 Error::trace(format!("time_resolution_s {value} is not a number of seconds from 0 to 60"))
@@ -51,6 +59,11 @@ impl Record {
             (None, None) => return Err(Error::trace("neither `sent` nor `local_time` says when it left")),
         };
         let finished = self.finished.unwrap_or(sent).max(sent.plus_seconds(resolution_s));
+        if finished.seconds_since(sent) > DAY_S {
+            return Err(Error::trace(format!(
+                "`finished` {finished} is more than a day after `sent` {sent}"
+            )));
+        }
         if self.status.is_none() && self.error_type.is_none() && self.error.is_none() {
             return Err(Error::trace("neither `status` nor `error` says what came of it"));
         }
@@ -75,6 +88,25 @@ impl Record {
             hidden_retries: self.hidden_retries.unwrap_or_default(),
             extra: self.extra,
         })
+    }
+
+    fn check_ranges(&self) -> Result<()> {
+        for (name, at) in [("scheduled", self.scheduled), ("sent", self.sent), ("finished", self.finished)] {
+            if at.is_some_and(|at| !(Timestamp::EPOCH..LATEST).contains(&at)) {
+                return Err(Error::trace(format!("`{name}` is not a time from 1970 to 2199")));
+            }
+        }
+        let amounts = [
+            ("tokens_estimated", self.tokens_estimated, MOST_TOKENS),
+            ("max_tokens", self.max_tokens, MOST_TOKENS),
+            ("input_tokens", self.input_tokens, MOST_TOKENS),
+            ("output_tokens", self.output_tokens, MOST_TOKENS),
+            ("hidden_retries", self.hidden_retries.map(u64::from), MOST_RETRIES),
+        ];
+        match amounts.into_iter().find(|(_, amount, most)| amount.is_some_and(|amount| amount > *most)) {
+            Some((name, _, most)) => Err(Error::trace(format!("`{name}` is more than {most}"))),
+            None => Ok(()),
+        }
     }
 }
 
