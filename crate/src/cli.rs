@@ -1,20 +1,22 @@
 //! The command line: arguments in, the library's work shown, an exit status out.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program talks")]
 
 mod analyze;
 mod args;
 mod check;
 mod emulate;
 mod measure;
+mod measured;
 mod progress;
 mod report;
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 use bedrock_tpm::{Conclusion, Error, Result, Verdict};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
+#[cfg(unix)]
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 const FAILURE: u8 = 1;
@@ -59,34 +61,28 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     log_to_stderr(cli.verbose);
     let command = cli.command.unwrap_or(Command::Measure(cli.measure));
-    let outcome = tokio::runtime::Runtime::new()
-        .map_err(|cause| cause.to_string())
-        .and_then(|runtime| runtime.block_on(run(command)).map_err(|error| exit_message(&error)));
-    outcome.unwrap_or_else(|message| {
-        eprintln!("{message}");
-        ExitCode::from(FAILURE)
-    })
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(run(command)).unwrap_or_else(|error| {
+            say(&format!("error: {error}"));
+            ExitCode::from(if error.is_usage() { WRONG_USAGE } else { FAILURE })
+        }),
+        Err(cause) => {
+            say(&format!(
+                "error: cannot start the threads that requests run on; end other programs: {cause}"
+            ));
+            ExitCode::from(FAILURE)
+        }
+    }
 }
 
 async fn run(command: Command) -> Result<ExitCode> {
-    let outcome = match command {
+    match command {
         Command::Measure(measure) => measure.run().await,
         Command::Check(check) => check.run().await,
         Command::Analyze(analyze) => analyze.run(),
         Command::Report(report) => report.run(),
         Command::Emulate(emulate) => emulate.run().await,
-    };
-    match outcome {
-        Err(error) if error.is_usage() => {
-            eprintln!("{}", exit_message(&error));
-            Ok(ExitCode::from(WRONG_USAGE))
-        }
-        other => other,
     }
-}
-
-fn exit_message(error: &Error) -> String {
-    format!("error: {error}")
 }
 
 fn log_to_stderr(verbose: u8) {
@@ -107,23 +103,49 @@ fn ask(what: &str) -> Result<()> {
     if !std::io::stdin().is_terminal() {
         return Err(Error::usage("this would spend tokens, and nobody can be asked; add --yes to agree"));
     }
-    eprint!("{what} Go on? [y/N] ");
+    say(&format!("{what} Go on? [y/N]"));
     let mut answer = String::new();
-    let heard = std::io::stderr().flush().and_then(|()| std::io::stdin().read_line(&mut answer));
+    let heard = std::io::stdin().read_line(&mut answer);
     match (heard, answer.trim().to_lowercase().as_str()) {
         (Ok(_), "y" | "yes") => Ok(()),
         _ => Err(Error::usage("nothing was sent; answer y to go on")),
     }
 }
 
-/// Prints a document on stdout: JSON for programs, text for people. A closed pipe is not an error.
+/// Prints a document on stdout: JSON for programs, text for people.
 fn print<T: Serialize + ToString>(document: &T, json: bool) -> Result<()> {
-    let text = match json {
-        true => serde_json::to_string_pretty(document).unwrap_or_default(),
-        false => document.to_string(),
-    };
-    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
-    Ok(())
+    match serde_json::to_string_pretty(document).ok().filter(|_| json) {
+        Some(document) => print_text(&document),
+        None => print_text(&document.to_string()),
+    }
+}
+
+/// Prints a text on stdout. Whoever closes the pipe has read enough.
+fn print_text(text: &str) -> Result<()> {
+    match writeln!(std::io::stdout(), "{}", text.trim_end()) {
+        Err(cause) if cause.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::output(format!("cannot print the result, redirect it elsewhere: {cause}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says something on stderr. If nobody listens, that is no reason to stop.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Returns when somebody asks the program to stop: with Ctrl-C or, where that exists, SIGTERM.
+async fn stop_requested() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        return;
+    }
+    let _ = tokio::signal::ctrl_c().await;
 }
 
 fn exit_status(verdict: &Verdict) -> ExitCode {

@@ -42,7 +42,8 @@ impl Error {
         Self::new(Kind::Budget, message)
     }
 
-    pub(crate) fn output(message: impl Into<String>) -> Self {
+    /// An error of a place that something should be written to.
+    pub fn output(message: impl Into<String>) -> Self {
         Self::new(Kind::Output, message)
     }
 
@@ -85,6 +86,9 @@ impl Error {
 pub(crate) fn check_range(what: &str, value: f64, low: f64, high: f64) -> Result<()> {
     match (low..=high).contains(&value) {
         true => Ok(()),
+        false if value.is_normal() && !(1e-6..1e15).contains(&value.abs()) => {
+            Err(Error::usage(format!("{what} {value:e} is out of range: use {low} to {high}")))
+        }
         false => Err(Error::usage(format!("{what} {value} is out of range: use {low} to {high}"))),
     }
 }

@@ -1,5 +1,10 @@
-use bedrock_tpm::{EmulatorConfig, Error, Mechanism, MechanismId, RejectedCost, Result, Settings, Target};
+use std::time::Duration;
+
+use bedrock_tpm::{
+    EmulatorConfig, Error, Mechanism, MechanismId, RejectedCost, Result, Settings, Target, Timeouts,
+};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::Value;
 
 /// Tokens per minute of an emulator that is not told otherwise.
@@ -16,15 +21,18 @@ pub(super) struct TargetArgs {
     /// Send to real AWS, with the default credential and Region chain; asks before it spends
     #[arg(long)]
     pub aws: bool,
-    /// Model id, inference profile or provisioned-throughput ARN
-    #[arg(long, default_value = "amazon.nova-pro-v1:0")]
-    pub model: String,
+    /// Model id, inference profile or provisioned-throughput ARN [default: amazon.nova-pro-v1:0]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    pub model: Option<String>,
     /// AWS Region [default: from the environment or the profile]
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub region: Option<String>,
     /// How many times faster than real time the endpoint lives; loopback only [default: 60 embedded, else 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3_600))]
     pub time_scale: Option<u32>,
+    /// Give a request up after so many seconds of real time
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub timeout: u64,
     /// Answer yes to every question
     #[arg(long)]
     pub yes: bool,
@@ -99,11 +107,29 @@ impl TargetArgs {
         }
     }
 
+    pub(super) fn model(&self) -> String {
+        self.model.clone().unwrap_or_else(|| Settings::default().model)
+    }
+
+    pub(super) fn timeouts(&self) -> Timeouts {
+        Timeouts { attempt: Duration::from_secs(self.timeout), ..Timeouts::default() }
+    }
+
+    /// The flags that name the same target again.
+    pub(super) fn flags(&self) -> String {
+        match &self.endpoint_url {
+            Some(url) => format!(" --endpoint-url {url}"),
+            None if self.aws => " --aws".into(),
+            None => String::new(),
+        }
+    }
+
     pub(super) fn settings(&self, quotas: QuotaArgs, seed: u64) -> Settings {
         let tpm = quotas.tpm.or_else(|| (self.is_embedded() && quotas.rpm.is_none()).then_some(EMULATED_TPM));
         Settings {
-            model: self.model.clone(),
+            model: self.model(),
             time_scale: self.scale(),
+            timeouts: self.timeouts(),
             tpm,
             rpm: quotas.rpm,
             seed,
@@ -144,6 +170,9 @@ impl EmulatorArgs {
         let mut shaped = serde_json::to_value(mechanism).unwrap_or_default();
         for (flag, name, value) in given {
             let Some(value) = value else { continue };
+            if value.is_null() {
+                return Err(Error::usage(format!("{flag} is not a finite number of seconds; give one")));
+            }
             match shaped["parameters"].get_mut(name) {
                 Some(parameter) => *parameter = value,
                 None => {

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use bedrock_tpm::{
-    Clock, Diagnosis, Emulator, EmulatorConfig, EmulatorServer, Endpoint, Request, Result, Target, Timeouts,
+    Clock, Diagnosis, Emulator, EmulatorConfig, EmulatorServer, Endpoint, Request, Result, Target,
 };
 use clap::Args;
 use serde::Serialize;
@@ -41,16 +41,17 @@ impl Check {
                 (Target::Url { url: server.url().into(), region: self.target.region.clone() }, Some(server))
             }
         };
+        let model = self.target.model();
         if target.may_spend(clock)? && !self.target.yes {
-            ask(&format!("This sends one request of about 20 tokens to {}.", self.target.model))?;
+            ask(&format!("This sends one request of about 20 tokens to {model}."))?;
         }
         let mut findings = Findings::default();
-        match Endpoint::connect(&target, Timeouts::default(), clock).await {
+        match Endpoint::connect(&target, self.target.timeouts(), clock).await {
             Err(error) if error.is_usage() => return Err(error),
             Err(error) => findings.failed = Some(error.to_string()),
             Ok(endpoint) => {
                 findings.ok.push(format!("credentials found, Region {}", endpoint.region()));
-                findings.request(&endpoint, &self.target.model).await;
+                findings.request(&endpoint, &model).await;
             }
         }
         print(&findings, self.json)?;

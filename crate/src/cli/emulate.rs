@@ -6,6 +6,7 @@ use bedrock_tpm::{Clock, Emulator, EmulatorServer, Result};
 use clap::Args;
 
 use super::args::{EmulatorArgs, QuotaArgs};
+use super::{print_text, say, stop_requested};
 
 #[derive(Args)]
 pub(super) struct Emulate {
@@ -37,9 +38,9 @@ impl Emulate {
         let enforced = enforced.into_iter().flatten().collect::<Vec<_>>().join("; ");
         let emulator = Arc::new(Emulator::new(config, Clock::scaled(self.time_scale)?)?);
         let server = EmulatorServer::start(emulator, SocketAddr::new(self.address, self.port))?;
-        println!("{}", server.url());
-        eprintln!("enforcing {enforced}; time scale {}; stop with Ctrl-C", self.time_scale);
-        let _ = tokio::signal::ctrl_c().await;
+        print_text(server.url())?;
+        say(&format!("enforcing {enforced}; time scale {}; stop with Ctrl-C", self.time_scale));
+        stop_requested().await;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::analyze::assumptions;
 use super::args::QuotaArgs;
+use super::print_text;
 
 #[derive(Args)]
 pub(super) struct SaveReport {
@@ -21,7 +22,8 @@ pub(super) struct SaveReport {
 impl SaveReport {
     pub(super) fn run(self) -> Result<ExitCode> {
         let trace = Trace::load(&self.trace)?;
-        let verdict = analyze(trace.observations(), &assumptions(self.quotas, trace.observations()));
+        let assumptions = assumptions(self.quotas, trace.observations()).validated()?;
+        let verdict = analyze(trace.observations(), &assumptions);
         let chart = Chart::new(trace.observations(), Some(&verdict));
         let path = |ending: &str| {
             let mut name = self.out.clone().into_os_string();
@@ -32,7 +34,7 @@ impl SaveReport {
         chart.save(path(".png"))?;
         Report::new(trace.observations(), verdict, false).save(path(".html"))?;
         for ending in [".html", ".svg", ".png"] {
-            println!("{}", path(ending).display());
+            print_text(&path(ending).display().to_string())?;
         }
         Ok(ExitCode::SUCCESS)
     }
