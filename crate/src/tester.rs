@@ -41,6 +41,8 @@ pub const EMBEDDED: &str = "emulator";
 
 /// A wait for a second that has begun this recently is over, in seconds.
 const LATENESS_S: f64 = crate::LATE_AFTER_S;
+/// The largest probe where a quota of requests is measured, in tokens.
+const LARGEST_FOR_REQUESTS: u64 = 32;
 /// The largest probe where nothing is known of the quota, in tokens.
 const LARGEST_UNKNOWN: u64 = 10_000;
 /// No model on Bedrock takes more tokens than this in one request.
@@ -325,10 +327,15 @@ impl BedrockTpmTester {
         )))
     }
 
-    /// The largest probe that is sensible: the stated quota, or else a twentieth of the token budget.
+    /// The largest probe that is sensible: the stated quota, a small one for a quota of requests, or else a twentieth
+    /// of the token budget.
     pub(crate) fn largest_probe(&self) -> u64 {
-        let Settings { tpm, budget_tokens, .. } = self.settings;
-        let largest = tpm.or(budget_tokens.map(|budget| budget / 20)).unwrap_or(LARGEST_UNKNOWN);
+        let largest = match self.settings {
+            Settings { tpm: Some(tpm), .. } => tpm,
+            Settings { rpm: Some(_), .. } => LARGEST_FOR_REQUESTS,
+            Settings { budget_tokens: Some(budget), .. } => budget / 20,
+            _ => LARGEST_UNKNOWN,
+        };
         largest.min(LARGEST_REQUEST_TOKENS)
     }
 
