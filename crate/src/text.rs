@@ -28,8 +28,8 @@ pub(crate) fn percent(probability: f64) -> String {
 
 /// Somebody else's words, fit for a terminal: in one line, without control characters.
 pub(crate) fn one_line(text: &str) -> String {
-    let words: Vec<_> = text.split(|c: char| c.is_whitespace() || c.is_control()).collect();
-    words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// The days of a span, with the time zone. Imported times without a date start at the epoch.
