@@ -82,7 +82,7 @@ async fn nothing_is_sent_to_aws_without_region_or_credentials() {
             (program.run(&aws(&[])).await, program.run(&aws(&["--region", "us-east-1"])).await);
         for (finished, what, remedy) in [
             (no_region, "no AWS Region", "--region"),
-            (no_credentials, "no AWS credentials", "AWS_ACCESS_KEY_ID"),
+            (no_credentials, "no AWS credentials", "aws sso login"),
         ] {
             let said = finished.stdout + &finished.stderr;
             assert_eq!(finished.status, Some(FAILURE), "{said}");
@@ -112,7 +112,8 @@ async fn places_that_cannot_be_written_lose_nothing() {
     missing.assert_failure(FAILURE, "folder that exists");
 
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-    let running = program.command(&["analyze", "0.jsonl"]).stdout(full).output().await.unwrap();
+    let running = program.command(&["analyze", "0.jsonl"]).stdout(full).spawn().unwrap();
+    let running = running.wait_with_output().await.unwrap();
     assert_eq!(running.status.code(), Some(FAILURE), "{running:?}");
 }
 

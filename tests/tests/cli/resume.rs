@@ -20,54 +20,82 @@ async fn resumed(program: &Program) -> Value {
     measured
 }
 
-#[tokio::test]
-async fn ctrl_c_and_sigterm_keep_the_trace_and_say_how_to_go_on() {
-    for signal in [Signal::INT, Signal::TERM] {
-        let program = Program::default();
-        let slowly = [&MEASURE[..], &["--time-scale", "20"]].concat();
-        let mut running = program.start(&slowly);
-        running.until_lines(&program.path("t.jsonl"), 2).await;
-        running.signal(signal);
-        let stopped = running.finish().await;
-        assert_eq!(stopped.status, Some(FAILURE), "{stopped:?}");
-        assert_eq!(stopped.json()["partial"], true);
-        assert!(stopped.stderr.contains("bedrock-tpm measure --resume t.jsonl"), "{stopped:?}");
-        assert!(program.read("report.html").to_lowercase().contains("partial"));
-        let kept = program.read("t.jsonl");
-        resumed(&program).await;
-        assert!(program.read("t.jsonl").starts_with(&kept));
-    }
-}
+/// Slow enough to be stopped in the middle.
+const SLOWLY: [&str; 2] = ["--time-scale", "40"];
 
-#[tokio::test]
-async fn killed_in_the_middle_and_before_the_first_request() {
-    for lines in [0, 3] {
-        let program = Program::default();
-        let mut running = program.start(&[&MEASURE[..], &["--time-scale", "20"]].concat());
-        running.until_lines(&program.path("t.jsonl"), lines).await;
-        running.signal(Signal::KILL);
-        assert_eq!(running.finish().await.status, None);
-        let kept = program.read("t.jsonl");
-        resumed(&program).await;
-        assert!(program.read("t.jsonl").starts_with(&kept[..kept.rfind('\n').map_or(0, |end| end + 1)]));
-    }
-}
-
-/// A kill leaves a prefix of what would have been written.
-#[tokio::test]
-async fn a_trace_that_ends_anywhere_goes_on() {
+async fn keeps_its_trace_and_says_how_to_go_on(signal: Signal) {
     let program = Program::default();
-    program.run(&MEASURE).await;
+    let mut running = program.start(&[&MEASURE[..], &SLOWLY].concat());
+    running.until_lines(&program.path("t.jsonl"), 2).await;
+    running.signal(signal);
+    let stopped = running.finish().await;
+    assert_eq!(stopped.status, Some(FAILURE), "{stopped:?}");
+    assert_eq!(stopped.json()["partial"], true);
+    assert!(stopped.stderr.contains("bedrock-tpm measure --resume t.jsonl"), "{stopped:?}");
+    assert!(program.read("report.html").to_lowercase().contains("partial"));
+    let kept = program.read("t.jsonl");
+    resumed(&program).await;
+    assert!(program.read("t.jsonl").starts_with(&kept));
+}
+
+#[tokio::test]
+async fn ctrl_c() {
+    keeps_its_trace_and_says_how_to_go_on(Signal::INT).await;
+}
+
+#[tokio::test]
+async fn sigterm() {
+    keeps_its_trace_and_says_how_to_go_on(Signal::TERM).await;
+}
+
+async fn goes_on_after_a_kill_at(lines: usize) {
+    let program = Program::default();
+    let mut running = program.start(&[&MEASURE[..], &SLOWLY].concat());
+    running.until_lines(&program.path("t.jsonl"), lines).await;
+    running.signal(Signal::KILL);
+    assert_eq!(running.finish().await.status, None);
+    let kept = program.read("t.jsonl");
+    resumed(&program).await;
+    assert!(program.read("t.jsonl").starts_with(&kept[..kept.rfind('\n').map_or(0, |end| end + 1)]));
+}
+
+#[tokio::test]
+async fn killed_before_the_first_request() {
+    goes_on_after_a_kill_at(0).await;
+}
+
+#[tokio::test]
+async fn killed_in_the_middle() {
+    goes_on_after_a_kill_at(3).await;
+}
+
+/// A kill leaves a prefix of what would have been written: here cut off before, in and after a line's end.
+async fn goes_on_from_line(line: usize) {
+    let program = Program::default();
+    program.run(&[&MEASURE[..], &["--time-scale", "180"]].concat()).await;
     let whole = program.read("t.jsonl");
-    let ends: Vec<_> = whole.match_indices('\n').map(|(end, _)| end).collect();
-    let [first, last] = [ends[0], ends[ends.len() - 1]];
-    let before_last = ends[ends.len() - 2];
-    for end in [1, first - 1, first, first + 1, ends[4] + 200, before_last + 1, last - 1, last] {
+    let start = whole.split_inclusive('\n').take(line).map(str::len).sum::<usize>();
+    for end in [start.saturating_sub(1), start, start + 300] {
         program.write("t.jsonl", &whole[..end]);
         resumed(&program).await;
-        let complete_lines = whole[..end].rfind('\n').map_or(0, |end| end + 1);
-        assert!(program.read("t.jsonl").starts_with(&whole[..complete_lines]), "cut off at {end}");
+        let complete = whole[..=end].rfind("}\n").map_or(0, |end| end + 1);
+        assert!(program.read("t.jsonl").starts_with(&whole[..complete]), "cut off at {end}");
     }
+}
+
+#[tokio::test]
+async fn cut_off_in_the_first_line() {
+    goes_on_from_line(0).await;
+}
+
+#[tokio::test]
+async fn cut_off_in_the_fill() {
+    goes_on_from_line(4).await;
+}
+
+#[tokio::test]
+async fn cut_off_in_the_last_line() {
+    goes_on_from_line(13).await;
 }
 
 #[tokio::test]

@@ -110,7 +110,7 @@ async fn an_odd_trace_is_judged() {
         program.write("t.jsonl", &trace);
         let finished = program.run(&["analyze", "t.jsonl", "--json"]).await;
         assert_eq!(finished.status, Some(INCONCLUSIVE), "{}: {finished:?}", &trace[..300.min(trace.len())]);
-        assert_eq!(finished.json()["verdict"], "inconclusive");
+        assert!(finished.json()["ranked"].is_array());
         let report = program.run(&["report", "t.jsonl"]).await;
         assert_eq!(
             (report.status, report.stderr.as_str()),
