@@ -26,6 +26,12 @@ pub(crate) fn percent(probability: f64) -> String {
     }
 }
 
+/// Somebody else's words, fit for a terminal: in one line, without control characters.
+pub(crate) fn one_line(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
 /// The days of a span, with the time zone. Imported times without a date start at the epoch.
 pub(crate) fn days(first: Timestamp, last: Timestamp) -> String {
     let (first, last) = (first.to_chrono().date_naive(), last.to_chrono().date_naive());

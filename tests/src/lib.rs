@@ -1,6 +1,11 @@
 //! Tests that cross module or process borders live in `tests/`; this is what they share.
 
+mod program;
+mod server;
 pub mod truth;
+
+pub use program::{Finished, Program, Running};
+pub use server::{answering, deaf, refusing};
 
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use bedrock_tpm::{Assumptions, Observation, Result, Trace, analyze};
 use clap::Args;
 
-use super::args::QuotaArgs;
+use super::args::{QUOTAS, QuotaArgs};
 use super::{exit_status, print};
 
 #[derive(Args)]
@@ -35,6 +35,7 @@ impl Analyze {
 /// The quotas as stated now, or else as they were stated when the trace was made.
 pub(super) fn assumptions(quotas: QuotaArgs, observations: &[Observation]) -> Assumptions {
     let noted = |name: &str| observations.iter().rev().find_map(|o| o.extra.get(name)?.as_u64());
+    let noted = |name: &str| noted(name).filter(|quota| QUOTAS.contains(quota));
     Assumptions {
         tpm: quotas.tpm.or_else(|| noted("tpm")),
         rpm: quotas.rpm.or_else(|| noted("rpm")),

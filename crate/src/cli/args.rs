@@ -1,3 +1,4 @@
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bedrock_tpm::{
@@ -7,6 +8,8 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::Value;
 
+/// Quotas a minute that can be stated.
+pub(super) const QUOTAS: RangeInclusive<u64> = 1..=1_000_000_000_000;
 /// Tokens per minute of an emulator that is not told otherwise.
 const EMULATED_TPM: u64 = 8_000;
 /// An emulated minute then lasts a second.
@@ -42,10 +45,10 @@ pub(super) struct TargetArgs {
 #[derive(Args, Clone, Copy)]
 pub(super) struct QuotaArgs {
     /// Stated quota of tokens per minute [default for the emulator: 8000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(QUOTAS))]
     pub tpm: Option<u64>,
     /// Stated quota of requests per minute
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(QUOTAS))]
     pub rpm: Option<u64>,
 }
 

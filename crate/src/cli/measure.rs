@@ -139,11 +139,15 @@ impl Measure {
         let saved = report.save(&self.report);
         let measured = Measured::new(tester, verdict, partial, saved.is_ok().then_some(&*self.report));
         print(&measured, self.json)?;
-        let again = format!("bedrock-tpm measure --resume {}{}", measured.trace, self.target.flags());
+        let kept = &measured.trace;
+        let go_on = match tester.trace().observations() {
+            [] => format!("nothing was sent yet: repeat the command with --resume {kept}"),
+            _ => format!("go on with: bedrock-tpm measure --resume {kept}{}", self.target.flags()),
+        };
         match end {
             End::Complete => {}
-            End::Interrupted => say(&format!("stopped; go on with: {again}")),
-            End::Failed(error) => say(&format!("error: {error}; then go on with: {again}")),
+            End::Interrupted => say(&format!("stopped; {go_on}")),
+            End::Failed(error) => say(&format!("error: {error}; then {go_on}")),
         }
         saved?;
         Ok(if partial { ExitCode::from(FAILURE) } else { exit_status(&measured.verdict) })

@@ -36,6 +36,10 @@ impl Background {
         (requests_per_s > 0.0).then_some(Self { requests_per_s, mean_tokens, next: None })
     }
 
+    pub(super) fn requests_per_s(&self) -> f64 {
+        self.requests_per_s
+    }
+
     /// The next request that came no later than `until`, with its tokens.
     pub(super) fn next_until(&mut self, until: Timestamp, rng: &mut Pcg64) -> Option<(Timestamp, u64)> {
         let at = match self.next {

@@ -1,9 +1,12 @@
 use serde::{Deserialize, Serialize};
 
+use super::background::Background;
 use crate::error::check_range;
 use crate::{Mechanism, QuotaKind, RejectedCost, Result};
 
 const DAY_S: f64 = 86_400.0;
+/// More requests of others a second would keep the emulator from answering ours.
+const MOST_OTHERS_PER_S: f64 = 1_000.0;
 
 /// What the emulator enforces, and how well it behaves.
 ///
@@ -66,6 +69,8 @@ impl EmulatorConfig {
         check_range("error rate", self.error_rate, 0.0, 1.0)?;
         check_range("fraction of spurious 429s", self.spurious_429, 0.0, 1.0)?;
         check_range("background traffic", self.background, 0.0, 1.0)?;
+        let others_per_s = Background::new(&self).map_or(0.0, |others| others.requests_per_s());
+        check_range("background traffic (requests a second)", others_per_s, 0.0, MOST_OTHERS_PER_S)?;
         Ok(self)
     }
 

@@ -22,6 +22,7 @@ use aws_smithy_async::time::TimeSource;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
 use super::{Diagnosis, Request, Response, Target, Timeouts};
+use crate::text::one_line;
 use crate::trace::without_account_ids;
 use crate::{Clock, Result, Timestamp, Usage};
 
@@ -198,10 +199,6 @@ fn cause_chain(error: &(dyn StdError + 'static)) -> String {
         cause = inner.source();
     }
     one_line(&chain)
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The SDK signs with, and expires credentials by, our clock.

@@ -184,6 +184,8 @@ fn place(endpoint: &str, region: &str) -> String {
 
 /// The inference profiles that hold `model` by AWS's naming: one for the Region's geography, one for all Regions.
 fn profile_ids(model: &str, region: &str) -> String {
+    // An ARN ends in the model's id.
+    let model = model.rsplit('/').next().unwrap_or(model);
     let geography = match region.split('-').next() {
         Some("us") if region.starts_with("us-gov-") => "us-gov",
         Some("us" | "ca") => "us",

@@ -3,6 +3,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Observation, without_account_ids};
+use crate::text::one_line;
 use crate::{Error, Result, Timestamp};
 
 const DAY_S: f64 = 86_400.0;
@@ -68,8 +69,8 @@ impl Record {
             return Err(Error::trace("neither `status` nor `error` says what came of it"));
         }
         Ok(Observation {
-            phase: self.phase.unwrap_or_default(),
-            name: self.name.unwrap_or_default(),
+            phase: shown(self.phase),
+            name: shown(self.name),
             scheduled: self.scheduled,
             sent,
             finished,
@@ -78,12 +79,12 @@ impl Record {
             input_tokens: self.input_tokens,
             output_tokens: self.output_tokens,
             status: self.status,
-            error_type: self.error_type,
-            error: self.error.as_deref().map(without_account_ids),
-            request_id: self.request_id,
-            model: self.model.as_deref().map(without_account_ids).unwrap_or_default(),
-            region: self.region.unwrap_or_default(),
-            endpoint: self.endpoint.unwrap_or_else(|| "imported".into()),
+            error_type: self.error_type.as_deref().map(one_line),
+            error: self.error.map(|error| shown(Some(error))),
+            request_id: self.request_id.as_deref().map(one_line),
+            model: shown(self.model),
+            region: shown(self.region),
+            endpoint: self.endpoint.map_or_else(|| "imported".into(), |endpoint| shown(Some(endpoint))),
             time_scale: self.time_scale.unwrap_or(1),
             hidden_retries: self.hidden_retries.unwrap_or_default(),
             extra: self.extra,
@@ -108,6 +109,11 @@ impl Record {
             None => Ok(()),
         }
     }
+}
+
+/// A text as it may be shown, empty if there is none.
+fn shown(text: Option<String>) -> String {
+    text.map(|text| without_account_ids(&one_line(&text))).unwrap_or_default()
 }
 
 /// A time of day on the first day, from the epoch on, that does not put it before `previous`.
