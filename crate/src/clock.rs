@@ -179,19 +179,27 @@ impl Clock {
     /// Waits until this clock reads `until`; returns at once if it already does.
     pub async fn sleep_until(&self, until: Timestamp) {
         while self.now() < until {
-            self.runtime_sleep(until - self.now()).await;
+            match ((until - self.now()) / self.scale()).checked_sub(self.timer_error()) {
+                Some(span) => runtime_sleep(span).await,
+                None => tokio::task::yield_now().await,
+            }
         }
+    }
+
+    /// The runtime's timer is late by up to this. Scaled time would multiply it, so its end is waited out awake.
+    fn timer_error(&self) -> Duration {
+        if self.scale() == 1 { Duration::ZERO } else { Duration::from_millis(2) }
     }
 
     /// Waits for `span` of this clock's time.
     pub async fn sleep(&self, span: Duration) {
         self.sleep_until(self.now() + span).await;
     }
+}
 
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that sleeps")]
-    async fn runtime_sleep(&self, span: Duration) {
-        tokio::time::sleep(span / self.scale()).await;
-    }
+#[expect(clippy::disallowed_methods, reason = "this is the one place that sleeps")]
+async fn runtime_sleep(span: Duration) {
+    tokio::time::sleep(span).await;
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]

@@ -57,8 +57,9 @@ impl Belief {
         Self { class, kind, stated, first, particles, log_evidence: 0.0, rng }
     }
 
-    /// Takes in the last of `history`; the ones before it must have been taken in already.
-    pub(super) fn update(&mut self, history: &[Evidence]) {
+    /// Takes in the last of `history`; the ones before it must have been taken in already. Particles that have lost their
+    /// weight are drawn anew if the belief is `worth_it`.
+    pub(super) fn update(&mut self, history: &[Evidence], worth_it: bool) {
         let Some(latest) = history.last() else { return };
         for particle in &mut self.particles {
             let probability = particle.replay.step(latest);
@@ -69,7 +70,7 @@ impl Belief {
         self.log_evidence += total.ln();
         self.particles.iter_mut().for_each(|particle| particle.weight /= total);
         let effective = 1.0 / self.particles.iter().map(|particle| particle.weight.powi(2)).sum::<f64>();
-        if effective < RESAMPLE_BELOW * self.particles.len() as f64 {
+        if worth_it && effective < RESAMPLE_BELOW * self.particles.len() as f64 {
             self.resample();
             for _ in 0..MOVES {
                 self.move_all(history);

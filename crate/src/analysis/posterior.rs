@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
+
 use super::Assumptions;
 use super::belief::Belief;
 use super::evidence::Evidence;
@@ -14,6 +16,8 @@ const KINDS: [(QuotaKind, f64); 3] =
 const MESSAGE_IS_TRUE: f64 = 0.9;
 const MESSAGE_IS_FALSE: f64 = 0.05;
 const SOMETHING_ELSE: f64 = 0.05;
+/// Beliefs less probable than this are followed, but not worked on.
+const HOPELESS: f64 = 1e-6;
 
 /// Beliefs in every class of every kind of quota, and in none of them.
 #[derive(Clone, Debug)]
@@ -69,9 +73,10 @@ impl Posterior {
     pub(super) fn observe(&mut self, evidence: Evidence) {
         self.something_else.observe(&evidence);
         self.evidence.push(evidence);
-        for (belief, _) in &mut self.beliefs {
-            belief.update(&self.evidence);
-        }
+        let (evidence, shares) = (&self.evidence, &self.shares.beliefs);
+        self.beliefs.par_iter_mut().zip(shares).for_each(|((belief, _), share)| {
+            belief.update(evidence, *share > HOPELESS);
+        });
         self.share_out();
     }
 
