@@ -4,9 +4,15 @@
 mod belief;
 mod evidence;
 mod hypothesis;
+mod inquiry;
+mod plan;
 mod posterior;
 mod prior;
 mod reasons;
+mod sweep;
+
+pub use inquiry::{Inquiry, Next};
+pub use plan::Probe;
 
 use crate::error::check_range;
 use crate::{
@@ -15,6 +21,9 @@ use crate::{
 };
 use evidence::Evidence;
 use posterior::Posterior;
+
+/// Particles a class: enough that rare explanations are found for every seed.
+const PARTICLES: usize = 2_000;
 
 /// What is taken as known before the trace is read.
 #[derive(Clone, Debug)]
@@ -61,7 +70,7 @@ impl Assumptions {
 /// Never fails: a trace that shows nothing gives a verdict that says so.
 pub fn analyze(observations: &[Observation], assumptions: &Assumptions) -> Verdict {
     let evidence = Evidence::from_observations(observations);
-    let posterior = Posterior::of(&evidence, assumptions);
+    let posterior = Posterior::of(&evidence, assumptions, PARTICLES);
     let verdict = judge(observations, assumptions, &evidence, &posterior);
     match without_late(observations, &evidence) {
         Some(punctual) => doubted(verdict, observations, assumptions, &punctual),
@@ -122,7 +131,7 @@ fn binding(evidence: &[Evidence], posterior: &Posterior, confidence: f64) -> Bin
 }
 
 fn rank(posterior: &Posterior, evidence: &[Evidence], observations: &[Observation]) -> Vec<Ranked> {
-    let shares = posterior.shares();
+    let shares = posterior.candidates();
     let leading = shares.first().map_or(0.0, |(_, probability)| *probability);
     shares
         .into_iter()
@@ -158,7 +167,7 @@ fn doubted(
     assumptions: &Assumptions,
     punctual: &[Evidence],
 ) -> Verdict {
-    let other = judge(observations, assumptions, punctual, &Posterior::of(punctual, assumptions));
+    let other = judge(observations, assumptions, punctual, &Posterior::of(punctual, assumptions, PARTICLES));
     let late = observations.iter().filter(|observation| observation.is_late()).count();
     let same = (other.verdict, other.clock_question, other.binding)
         == (verdict.verdict, verdict.clock_question, verdict.binding);

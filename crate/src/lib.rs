@@ -18,7 +18,7 @@ mod text;
 mod trace;
 mod verdict;
 
-pub use analysis::{Assumptions, analyze};
+pub use analysis::{Assumptions, Inquiry, Next, Probe, analyze};
 pub use chart::Chart;
 pub use clock::{Clock, Timestamp};
 pub use emulator::{

@@ -1,5 +1,9 @@
 //! Which request is sent when.
 
+mod adaptive;
+
+pub use adaptive::Adaptive;
+
 use crate::tester::LARGEST_REQUEST_TOKENS;
 use crate::{BedrockTpmTester, Error, Result, Timestamp, Trace};
 
@@ -114,6 +118,44 @@ impl Phase {
         let sent = trace.observations().iter().filter(|observation| observation.phase == self.name).count();
         let probes = self.steps.iter().filter(|(_, step)| matches!(step, Step::Probe(_))).count();
         probes == self.steps.len() && sent >= probes
+    }
+}
+
+/// A protocol, ready to run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    /// Phases at fixed seconds.
+    Classic(Schedule),
+    /// Probes that follow from what was observed.
+    Adaptive(Adaptive),
+}
+
+impl Plan {
+    /// When it ends at the latest, a last request aside.
+    pub fn ends_by(&self) -> Timestamp {
+        match self {
+            Self::Classic(schedule) => schedule.last_step(),
+            Self::Adaptive(adaptive) => adaptive.deadline(),
+        }
+    }
+
+    /// The most tokens that it usually needs.
+    pub fn tokens_at_most(&self) -> u64 {
+        match self {
+            Self::Classic(schedule) => schedule.tokens_at_most(),
+            Self::Adaptive(adaptive) => adaptive.tokens_at_most(),
+        }
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// As [`Schedule::run`] and [`Adaptive::run`].
+    pub async fn run(&self, tester: &mut BedrockTpmTester) -> Result<()> {
+        match self {
+            Self::Classic(schedule) => schedule.run(tester).await,
+            Self::Adaptive(adaptive) => adaptive.run(tester).await,
+        }
     }
 }
 

@@ -41,6 +41,10 @@ pub const EMBEDDED: &str = "emulator";
 
 /// A wait for a second that has begun this recently is over, in seconds.
 const LATENESS_S: f64 = crate::LATE_AFTER_S;
+/// The largest probe where a quota of requests is measured, in tokens.
+const LARGEST_FOR_REQUESTS: u64 = 32;
+/// The largest probe where nothing is known of the quota, in tokens.
+const LARGEST_UNKNOWN: u64 = 10_000;
 /// No model on Bedrock takes more tokens than this in one request.
 pub(crate) const LARGEST_REQUEST_TOKENS: u64 = 1_000_000;
 /// A protocol is given up after so many failures in a row.
@@ -327,6 +331,18 @@ impl BedrockTpmTester {
         )))
     }
 
+    /// The largest probe that is sensible: the stated quota, a small one for a quota of requests, or else a twentieth
+    /// of the token budget.
+    pub(crate) fn largest_probe(&self) -> u64 {
+        let largest = match self.settings {
+            Settings { tpm: Some(tpm), .. } => tpm,
+            Settings { rpm: Some(_), .. } => LARGEST_FOR_REQUESTS,
+            Settings { budget_tokens: Some(budget), .. } => budget / 20,
+            _ => LARGEST_UNKNOWN,
+        };
+        largest.min(LARGEST_REQUEST_TOKENS)
+    }
+
     /// Tokens spent so far, where every request counts that may have been charged.
     pub fn spent_at_most(&self) -> u64 {
         self.spent
@@ -413,7 +429,7 @@ impl BedrockTpmTester {
         self.emulator.as_ref().map(|(emulator, _)| emulator.config())
     }
 
-    fn assumptions(&self) -> Assumptions {
+    pub(crate) fn assumptions(&self) -> Assumptions {
         let Settings { tpm, rpm, confidence, seed, .. } = self.settings;
         Assumptions { tpm, rpm, confidence, seed }
     }

@@ -2,6 +2,7 @@
 
 mod program;
 mod server;
+pub mod truth;
 
 pub use program::{Finished, Program, Running};
 pub use server::{answering, deaf, refusing};

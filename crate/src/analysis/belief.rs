@@ -82,6 +82,18 @@ impl Belief {
         self.particles.iter().map(|particle| (self.hypothesis(&particle.point), particle.weight))
     }
 
+    /// `count` replays, each drawn as often as its weight says.
+    pub(super) fn sample(&self, count: usize) -> impl Iterator<Item = &Replay> {
+        let step = 1.0 / count as f64;
+        let (mut position, mut cumulated) = (step / 2.0, 0.0);
+        self.particles.iter().flat_map(move |particle| {
+            cumulated += particle.weight;
+            let drawn = ((cumulated - position) / step).ceil().max(0.0) as usize;
+            position += drawn as f64 * step;
+            std::iter::repeat_n(&particle.replay, drawn)
+        })
+    }
+
     /// The hypothesis that explains the trace best.
     pub(super) fn best(&self) -> Option<Hypothesis> {
         let best = self.particles.iter().max_by(|a, b| a.log_likelihood.total_cmp(&b.log_likelihood))?;

@@ -16,6 +16,16 @@ const WARM_UP_S: f64 = 120.0;
 /// What others did longer ago than this no longer matters, and a trace may pause for days.
 const MEMORY_S: f64 = 3_600.0;
 
+/// How probable it is that a request that fits, or does not, is admitted, or is not.
+pub(super) fn outcome_probability(fits: bool, admitted: bool) -> f64 {
+    match (fits, admitted) {
+        (true, true) => 1.0 - SPURIOUS_429,
+        (true, false) => SPURIOUS_429,
+        (false, true) => SPURIOUS_200,
+        (false, false) => 1.0 - SPURIOUS_200,
+    }
+}
+
 /// A mechanism with fixed parameters, and the circumstances under which it is watched.
 #[derive(Clone, Debug)]
 pub(super) struct Hypothesis {
@@ -87,13 +97,13 @@ impl Replay {
                     self.advance(evidence.latest);
                     self.limiter.refund(self.now, charged_at, unused);
                 }
-                if fits { 1.0 - SPURIOUS_429 } else { SPURIOUS_200 }
+                outcome_probability(fits, true)
             }
             Outcome::Throttled(_) => {
                 if self.hypothesis.rejected_count {
                     self.limiter.charge(self.now, reserved * evidence.attempts);
                 }
-                if fits { SPURIOUS_429 } else { 1.0 - SPURIOUS_200 }
+                outcome_probability(fits, false)
             }
             Outcome::Failed => {
                 if self.rng.random_bool(FAILED_IS_CHARGED) {
@@ -103,6 +113,14 @@ impl Replay {
             }
         };
         if evidence.informative { probability } else { 1.0 }
+    }
+
+    pub(super) fn limiter(&self) -> &AnyLimiter {
+        &self.limiter
+    }
+
+    pub(super) fn kind(&self) -> QuotaKind {
+        self.hypothesis.kind
     }
 
     fn advance(&mut self, to: Timestamp) {

@@ -5,10 +5,8 @@ use super::belief::Belief;
 use super::evidence::Evidence;
 use super::hypothesis::Hypothesis;
 use super::prior::Class;
-use crate::{Candidate, Outcome, QuotaKind, ThrottleMessage};
+use crate::{Candidate, Outcome, QuotaKind, ThrottleMessage, Timestamp};
 
-/// Particles a class.
-const PARTICLES: usize = 2_000;
 /// How probable it is beforehand that a quota of this kind is the one that rejects.
 const KINDS: [(QuotaKind, f64); 3] =
     [(QuotaKind::Tokens, 0.5), (QuotaKind::Requests, 0.45), (QuotaKind::TokensPerDay, 0.05)];
@@ -18,41 +16,87 @@ const MESSAGE_IS_FALSE: f64 = 0.05;
 const SOMETHING_ELSE: f64 = 0.05;
 
 /// Beliefs in every class of every kind of quota, and in none of them.
+#[derive(Clone, Debug)]
 pub(super) struct Posterior {
+    /// Each with its prior probability.
     beliefs: Vec<(Belief, f64)>,
+    evidence: Vec<Evidence>,
+    something_else: Runs,
+    shares: Shares,
+}
+
+/// Posterior probabilities, of the beliefs in their order and of something else; they add up to 1.
+#[derive(Clone, Debug, Default)]
+struct Shares {
+    beliefs: Vec<f64>,
     something_else: f64,
 }
 
 impl Posterior {
-    pub(super) fn of(evidence: &[Evidence], assumptions: &Assumptions) -> Self {
-        let first = evidence.first().map_or(crate::Timestamp::EPOCH, |evidence| evidence.earliest);
-        let mut weighted = Vec::new();
-        for (kind, kind_prior) in KINDS {
-            let heard = kind_prior * message_likelihood(evidence, kind);
-            for (class, class_prior) in Class::of(kind) {
-                let seed = assumptions.seed.wrapping_add(weighted.len() as u64);
-                let mut belief =
-                    Belief::new((*class, kind), assumptions.stated(kind), first, PARTICLES, seed);
-                (1..=evidence.len()).for_each(|taken| belief.update(&evidence[..taken]));
-                let log_weight = (heard * class_prior * (1.0 - SOMETHING_ELSE)).ln() + belief.log_evidence;
-                weighted.push((belief, log_weight));
-            }
+    /// What is thought before anything was seen, of a trace that begins at `first`, with so many particles a class.
+    pub(super) fn new(assumptions: &Assumptions, first: Timestamp, particles: usize) -> Self {
+        let classes = KINDS.into_iter().flat_map(|(kind, kind_prior)| {
+            Class::of(kind).iter().map(move |(class, prior)| (*class, kind, kind_prior * prior))
+        });
+        let beliefs = classes
+            .enumerate()
+            .map(|(index, (class, kind, prior))| {
+                let seed = assumptions.seed.wrapping_mul(1_000).wrapping_add(index as u64);
+                let stated = assumptions.stated(kind);
+                let belief = Belief::new((class, kind), stated, first, particles, seed);
+                (belief, prior * (1.0 - SOMETHING_ELSE))
+            })
+            .collect();
+        let mut posterior = Self {
+            beliefs,
+            evidence: Vec::new(),
+            something_else: Runs::default(),
+            shares: Shares::default(),
+        };
+        posterior.share_out();
+        posterior
+    }
+
+    /// What is thought after `evidence`, which is in order.
+    pub(super) fn of(evidence: &[Evidence], assumptions: &Assumptions, particles: usize) -> Self {
+        let first = evidence.first().map_or(Timestamp::EPOCH, |evidence| evidence.earliest);
+        let mut posterior = Self::new(assumptions, first, particles);
+        evidence.iter().cloned().for_each(|evidence| posterior.observe(evidence));
+        posterior
+    }
+
+    /// Takes in one more observation, the latest.
+    pub(super) fn observe(&mut self, evidence: Evidence) {
+        self.something_else.observe(&evidence);
+        self.evidence.push(evidence);
+        for (belief, _) in &mut self.beliefs {
+            belief.update(&self.evidence);
         }
-        let log_else = SOMETHING_ELSE.ln() + log_evidence_of_something_else(evidence);
-        let highest = weighted.iter().map(|(_, log_weight)| *log_weight).fold(log_else, f64::max);
-        let total: f64 = weighted.iter().map(|(_, log_weight)| (log_weight - highest).exp()).sum::<f64>()
-            + (log_else - highest).exp();
-        let share = |log_weight: f64| (log_weight - highest).exp() / total;
-        Self {
-            something_else: share(log_else),
-            beliefs: weighted.into_iter().map(|(belief, log_weight)| (belief, share(log_weight))).collect(),
-        }
+        self.share_out();
+    }
+
+    fn share_out(&mut self) {
+        let log_weight = |(belief, prior): &(Belief, f64)| {
+            (prior * message_likelihood(&self.evidence, belief.kind)).ln() + belief.log_evidence
+        };
+        let log_weights: Vec<f64> = self.beliefs.iter().map(log_weight).collect();
+        let log_else = SOMETHING_ELSE.ln() + self.something_else.log_evidence;
+        let highest = log_weights.iter().copied().fold(log_else, f64::max);
+        let total: f64 = log_weights.iter().chain([&log_else]).map(|weight| (weight - highest).exp()).sum();
+        let share = |weight: f64| (weight - highest).exp() / total;
+        self.shares =
+            Shares { something_else: share(log_else), beliefs: log_weights.into_iter().map(share).collect() };
+    }
+
+    /// The beliefs with their probabilities.
+    pub(super) fn beliefs(&self) -> impl Iterator<Item = (&Belief, f64)> {
+        self.beliefs.iter().map(|(belief, _)| belief).zip(self.shares.beliefs.iter().copied())
     }
 
     /// Candidates with their probabilities, the most probable first.
-    pub(super) fn shares(&self) -> Vec<(Candidate, f64)> {
-        let mut shares = BTreeMap::from([(Candidate::SomethingElse, self.something_else)]);
-        for (belief, share) in &self.beliefs {
+    pub(super) fn candidates(&self) -> Vec<(Candidate, f64)> {
+        let mut shares = BTreeMap::from([(Candidate::SomethingElse, self.shares.something_else)]);
+        for (belief, share) in self.beliefs() {
             *shares.entry(belief.class.candidate()).or_default() += share;
         }
         let mut shares: Vec<_> = shares.into_iter().collect();
@@ -62,8 +106,8 @@ impl Posterior {
 
     /// The kind of quota that most probably rejected, with its probability among the kinds.
     pub(super) fn likeliest_kind(&self) -> (QuotaKind, f64) {
-        let of = |kind| self.sum(|belief| belief.kind == kind);
-        let kinds = KINDS.map(|(kind, _)| (kind, of(kind) / (1.0 - self.something_else).max(1e-12)));
+        let known = (1.0 - self.shares.something_else).max(1e-12);
+        let kinds = KINDS.map(|(kind, _)| (kind, self.sum(|belief| belief.kind == kind) / known));
         kinds.into_iter().fold(kinds[0], |best, other| if other.1 > best.1 { other } else { best })
     }
 
@@ -77,7 +121,7 @@ impl Posterior {
 
     pub(super) fn neither(&self) -> f64 {
         let day = self.sum(|belief| belief.class == Class::DayWindow);
-        1.0 - self.something_else - day - self.absolute() - self.relative()
+        1.0 - self.shares.something_else - day - self.absolute() - self.relative()
     }
 
     /// The hypothesis of a candidate that explains the trace best.
@@ -87,14 +131,11 @@ impl Posterior {
 
     /// The beliefs that make up a candidate, with their probabilities.
     pub(super) fn of_candidate(&self, candidate: Candidate) -> impl Iterator<Item = (&Belief, f64)> {
-        self.beliefs
-            .iter()
-            .filter(move |(b, _)| b.class.candidate() == candidate)
-            .map(|(b, share)| (b, *share))
+        self.beliefs().filter(move |(belief, _)| belief.class.candidate() == candidate)
     }
 
     fn sum(&self, wanted: impl Fn(&Belief) -> bool) -> f64 {
-        self.beliefs.iter().filter(|(belief, _)| wanted(belief)).map(|(_, share)| share).sum()
+        self.beliefs().filter(|(belief, _)| wanted(belief)).map(|(_, share)| share).sum()
     }
 }
 
@@ -119,20 +160,30 @@ fn message_likelihood(evidence: &[Evidence], kind: QuotaKind) -> f64 {
 ///
 /// Each outcome is drawn with a probability that depends on the one before; with a Jeffreys prior that is the
 /// Krichevsky-Trofimov estimator. Source: Krichevsky and Trofimov, IEEE Trans. Inf. Theory 27 (1981).
-fn log_evidence_of_something_else(evidence: &[Evidence]) -> f64 {
-    let mut seen = [[0.5; 2]; 2];
-    let mut before = 0;
-    let mut log_evidence = 0.0;
-    for evidence in evidence.iter().filter(|evidence| evidence.informative) {
-        let outcome = match evidence.outcome {
-            Outcome::Admitted => 0,
-            Outcome::Throttled(_) => 1,
-            Outcome::Failed => continue,
-        };
-        let [admitted, throttled] = seen[before];
-        log_evidence += f64::ln(seen[before][outcome] / (admitted + throttled));
-        seen[before][outcome] += 1.0;
-        before = outcome;
+#[derive(Clone, Debug)]
+struct Runs {
+    /// How often each outcome followed each, and a half.
+    followed: [[f64; 2]; 2],
+    before: usize,
+    log_evidence: f64,
+}
+
+impl Default for Runs {
+    fn default() -> Self {
+        Self { followed: [[0.5; 2]; 2], before: 0, log_evidence: 0.0 }
     }
-    log_evidence
+}
+
+impl Runs {
+    fn observe(&mut self, evidence: &Evidence) {
+        let outcome = match evidence.outcome {
+            Outcome::Admitted if evidence.informative => 0,
+            Outcome::Throttled(_) if evidence.informative => 1,
+            _ => return,
+        };
+        let followed = &mut self.followed[self.before];
+        self.log_evidence += f64::ln(followed[outcome] / (followed[0] + followed[1]));
+        followed[outcome] += 1.0;
+        self.before = outcome;
+    }
 }

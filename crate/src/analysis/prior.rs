@@ -21,13 +21,15 @@ const OTHERS_ARE_ACTIVE: f64 = 0.3;
 const OTHERS_SHARE: f64 = 0.1;
 /// How often somebody used the quota in the minute before the first observation. Any request, however small, starts
 /// an anchored window, while other mechanisms are changed only by as much as was used.
-const WINDOW_STARTED_BEFORE: f64 = 0.25;
+const WINDOW_STARTED_BEFORE: f64 = 0.5;
 const USED_BEFORE: f64 = 0.02;
 const REJECTED_COUNT: f64 = 0.2;
 /// Quotas of requests that accounts really have.
 const USUAL_REQUESTS: [u64; 12] = [1, 2, 4, 5, 10, 20, 30, 50, 60, 100, 200, 500];
 /// Window lengths and ticks that engineers choose, in seconds.
-const USUAL_PERIODS: [f64; 10] = [1.0, 2.0, 3.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0];
+const USUAL_WINDOWS: &[f64] = &[1.0, 2.0, 3.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0];
+/// A bucket that ticks faster cannot be told from one that does not, over a network: it is a token bucket.
+const USUAL_TICKS: &[f64] = USUAL_WINDOWS.split_at(1).1;
 
 /// A family of hypotheses that share a mechanism and what it answers to the clock question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +90,7 @@ impl Class {
                 Mechanism::FixedWindow { limit, window_s, offset_s }
             }
             Self::ShortWindow => {
-                let window_s = usual_period(period);
+                let window_s = usual_period(period, USUAL_WINDOWS);
                 let share = mixed(rate, 0.7, window_s / 60.0, 0.05, 1.0);
                 Mechanism::FixedWindow { limit: scaled(limit, share), window_s, offset_s: phase * window_s }
             }
@@ -108,7 +110,7 @@ impl Class {
                 if self == Self::TokenBucket {
                     Mechanism::TokenBucket { capacity, refill_per_s }
                 } else {
-                    let tick_s = usual_period(period);
+                    let tick_s = usual_period(period, USUAL_TICKS);
                     Mechanism::SteppedBucket { capacity, refill_per_s, tick_s, offset_s: phase * tick_s }
                 }
             }
@@ -122,8 +124,8 @@ impl Class {
             Others::default()
         };
         let exposed = if self == Self::AnchoredWindow { WINDOW_STARTED_BEFORE } else { USED_BEFORE };
-        let before =
-            (before < exposed).then(|| (60.0 * before / exposed, (used * (ceiling + 1) as f64) as u64));
+        let before = (before < exposed)
+            .then(|| (60.0 * before / exposed, (used.powi(3) * (ceiling + 1) as f64) as u64));
         Hypothesis {
             kind,
             mechanism,
@@ -152,8 +154,13 @@ fn mixed(u: f64, share: f64, usual: f64, low: f64, high: f64) -> f64 {
     if u < share { usual } else { log_uniform((u - share) / (1.0 - share), low, high) }
 }
 
-fn usual_period(u: f64) -> f64 {
-    if u < 0.8 { pick(&USUAL_PERIODS, u / 0.8) } else { log_uniform((u - 0.8) / 0.2, 1.0, 30.0) }
+/// One of the usual periods, or any from the shortest to the longest of them.
+fn usual_period(u: f64, usual: &[f64]) -> f64 {
+    if u < 0.8 {
+        pick(usual, u / 0.8)
+    } else {
+        log_uniform((u - 0.8) / 0.2, usual[0], usual[usual.len() - 1])
+    }
 }
 
 fn clock_error(u: f64) -> f64 {

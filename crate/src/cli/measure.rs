@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bedrock_tpm::protocol::{Schedule, classic};
+use bedrock_tpm::protocol::{Adaptive, Plan, Schedule, classic};
 use bedrock_tpm::{BedrockTpmTester, Clock, EmulatorConfig, Error, Report, Result, Settings, Trace};
 use clap::{Args, ValueEnum};
 
@@ -20,7 +20,7 @@ pub(super) struct Measure {
     #[command(flatten)]
     emulator: EmulatorArgs,
     /// Which requests are sent when
-    #[arg(long, value_enum, default_value_t = Protocol::Classic)]
+    #[arg(long, value_enum, default_value_t = Protocol::Adaptive)]
     protocol: Protocol,
     /// Never spend more tokens than this, those of a resumed trace included [default: twice the protocol's need]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -44,6 +44,8 @@ pub(super) struct Measure {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Protocol {
+    /// Choose each probe by what the ones before have shown, until a mechanism can be named
+    Adaptive,
     /// Fill at :35, probe at :45 to :59, at :05 and at :50
     Classic,
 }
@@ -59,16 +61,13 @@ impl Measure {
     pub(super) async fn run(self) -> Result<ExitCode> {
         let resumed = self.resume.as_ref().map_or_else(|| Ok(Trace::in_memory()), Trace::resume)?;
         let mut settings = self.settings(&resumed);
-        let phases = match self.protocol {
-            Protocol::Classic => classic(settings.tpm, settings.rpm)?,
-        };
-        let schedule = |trace: &Trace, clock: Clock| Schedule::new(phases.clone(), trace, clock.now());
-        let whole = schedule(&Trace::in_memory(), Clock::system()).tokens_at_most();
-        let budget = *settings.budget_tokens.get_or_insert(whole * 2);
+        let whole = self.plan(&settings, &Trace::in_memory(), Clock::system())?.tokens_at_most();
+        let budget = *settings.budget_tokens.get_or_insert(whole.saturating_mul(2));
         let mut tester = match self.target.target() {
             Some(target) => {
                 if target.may_spend(Clock::scaled(settings.time_scale)?)? && !self.target.yes {
-                    let tokens = schedule(&resumed, Clock::system()).tokens_at_most().min(budget);
+                    let tokens =
+                        self.plan(&settings, &resumed, Clock::system())?.tokens_at_most().min(budget);
                     ask(&format!(
                         "This sends requests to {} and uses about {tokens} tokens, never more than {budget}.",
                         settings.model
@@ -78,16 +77,25 @@ impl Measure {
             }
             None => BedrockTpmTester::emulated(self.emulator_config(&resumed, &settings)?, settings).await?,
         };
-        let schedule = schedule(tester.trace(), tester.clock());
+        let plan = self.plan(tester.settings(), tester.trace(), tester.clock())?;
         let end = {
-            let progress = Progress::until(schedule.last_step(), tester.clock());
+            let progress = Progress::until(plan.ends_by(), tester.clock());
             tester.on_event(progress.listener());
             tokio::select! {
-                outcome = schedule.run(&mut tester) => outcome.map_or_else(End::Failed, |()| End::Complete),
+                outcome = plan.run(&mut tester) => outcome.map_or_else(End::Failed, |()| End::Complete),
                 () = stop_requested() => End::Interrupted,
             }
         };
         self.conclude(&tester, end)
+    }
+
+    fn plan(&self, settings: &Settings, trace: &Trace, clock: Clock) -> Result<Plan> {
+        Ok(match self.protocol {
+            Protocol::Adaptive => Plan::Adaptive(Adaptive::new(settings, clock.now())),
+            Protocol::Classic => {
+                Plan::Classic(Schedule::new(classic(settings.tpm, settings.rpm)?, trace, clock.now()))
+            }
+        })
     }
 
     /// What the flags say and, where they say nothing, what a resumed trace was made with.

@@ -1,0 +1,128 @@
+use super::evidence::Evidence;
+use super::plan::{Probe, Terms, next_probe};
+use super::posterior::Posterior;
+use super::{Assumptions, analyze};
+use crate::{Candidate, Conclusion, Observation, Timestamp};
+
+/// Particles a class while searching; the announcement is checked with more, drawn anew.
+const SEARCH_PARTICLES: usize = 300;
+/// The first probe, as a share of the quota: large enough that the next ones meet it, small enough to fit.
+const FIRST_SHARE: f64 = 0.93;
+/// A leader must lead this often in a row, against probes chosen to refute it, before it is announced.
+const CHALLENGES: usize = 8;
+/// Class probabilities while challenging, raised to this power.
+const CHALLENGE_SHARPNESS: f64 = 0.4;
+/// All particles are drawn anew after so many observations without a leader.
+const RENEW_EVERY: usize = 20;
+const USUAL_LATENCY_S: f64 = 1.0;
+/// The smallest request that makes sense, in tokens.
+const SMALLEST: u64 = 24;
+
+/// The adaptive measurement: after each observation, the next probe, until the mechanism is known or refuted.
+///
+/// Pure: it reads no clock and sends nothing.
+#[derive(Clone, Debug)]
+pub struct Inquiry {
+    assumptions: Assumptions,
+    largest: u64,
+    observations: Vec<Observation>,
+    posterior: Option<Posterior>,
+    leader: Option<Candidate>,
+    led: usize,
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Next {
+    /// Send this, to find out more.
+    Search(Probe),
+    /// Send this, to refute the leading mechanism if it is wrong.
+    Challenge(Probe),
+    /// Nothing: a mechanism can be named.
+    Done,
+}
+
+impl Inquiry {
+    /// An inquiry that never asks for more than `largest` tokens at once.
+    pub fn new(assumptions: Assumptions, largest: u64) -> Self {
+        let largest = largest.max(SMALLEST);
+        Self { assumptions, largest, observations: Vec::new(), posterior: None, leader: None, led: 0 }
+    }
+
+    /// Takes in what was observed, the latest last.
+    pub fn observe(&mut self, observation: &Observation) {
+        let evidence = Evidence::from(observation);
+        self.observations.push(observation.clone());
+        let posterior = self
+            .posterior
+            .get_or_insert_with(|| Posterior::new(&self.assumptions, evidence.earliest, SEARCH_PARTICLES));
+        posterior.observe(evidence);
+        if self.led == 0 && self.observations.len().is_multiple_of(RENEW_EVERY) {
+            self.renew();
+        }
+        self.note_leader();
+        if self.led > CHALLENGES && !self.holds() {
+            self.renew();
+            self.led = 0;
+        }
+    }
+
+    /// Draws all particles anew: those that were moved along may have lost the truth.
+    fn renew(&mut self) {
+        let evidence = Evidence::from_observations(&self.observations);
+        let seed = self.assumptions.seed.wrapping_add(self.observations.len() as u64);
+        let assumptions = Assumptions { seed, ..self.assumptions.clone() };
+        self.posterior = Some(Posterior::of(&evidence, &assumptions, SEARCH_PARTICLES));
+    }
+
+    fn note_leader(&mut self) {
+        let Some(posterior) = &self.posterior else { return };
+        let (leader, probability) = posterior.candidates()[0];
+        let leads = probability >= self.assumptions.confidence && leader != Candidate::SomethingElse;
+        self.led = match leads {
+            true if self.leader == Some(leader) => self.led + 1,
+            true => 1,
+            false => 0,
+        };
+        self.leader = leads.then_some(leader);
+    }
+
+    /// The probe to send at `now` or later.
+    pub fn next(&self, now: Timestamp) -> Next {
+        let Some(posterior) = &self.posterior else {
+            return Next::Search(Probe { at: now, tokens: (self.quota() * FIRST_SHARE) as u64 });
+        };
+        if self.led > CHALLENGES {
+            return Next::Done;
+        }
+        let sharpness = if self.led > 0 { CHALLENGE_SHARPNESS } else { 1.0 };
+        let probe = next_probe(
+            posterior,
+            &Terms {
+                from: now,
+                latency_s: self.latency_s(),
+                sizes: (SMALLEST.min(self.largest), self.largest),
+                quota: self.quota(),
+                sharpness,
+            },
+        );
+        if self.led > 0 { Next::Challenge(probe) } else { Next::Search(probe) }
+    }
+
+    /// Whether particles drawn anew come to the same conclusion.
+    fn holds(&self) -> bool {
+        let verdict = analyze(&self.observations, &self.assumptions);
+        matches!(verdict.verdict, Conclusion::Mechanism(_))
+            && verdict.ranked.first().map(|ranked| ranked.mechanism) == self.leader
+    }
+
+    fn quota(&self) -> f64 {
+        self.assumptions.tpm.unwrap_or(self.largest).min(self.largest) as f64
+    }
+
+    fn latency_s(&self) -> f64 {
+        let seen = self.observations.iter().map(|o| o.finished.seconds_since(o.sent));
+        let count = self.observations.len() as f64;
+        if count == 0.0 { USUAL_LATENCY_S } else { seen.sum::<f64>() / count }
+    }
+}

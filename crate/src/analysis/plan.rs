@@ -1,0 +1,145 @@
+//! Which probe next: the time and size whose outcome is expected to tell most about the mechanism for its cost.
+//!
+//! The gain is the mutual information between the outcome and the class, over particles of the posterior. Source:
+//! Lindley, "On a measure of the information provided by an experiment", Ann. Math. Stat. 27 (1956).
+
+use super::hypothesis::outcome_probability;
+use super::posterior::Posterior;
+use super::sweep::{Imagined, Sweep, best_size};
+use crate::{Limiter, Timestamp};
+
+/// Particles a class that are imagined forward.
+const PARTICLES: usize = 40;
+/// A class below this probability is not worth a probe.
+const NEGLIGIBLE: f64 = 1e-4;
+/// Delays that are considered, in seconds from now; the turn of the minute is tried besides.
+const DELAYS_S: [f64; 11] = [0.0, 1.0, 2.5, 4.5, 7.0, 11.0, 16.0, 23.0, 32.0, 44.0, 62.0];
+/// Just before and after the clock minute, beyond the clock error.
+const AROUND_THE_MINUTE_S: [f64; 2] = [-2.0, 1.5];
+/// Delays of a second probe after the first.
+const SECOND_DELAYS_S: [f64; 6] = [0.0, 3.0, 8.0, 18.0, 35.0, 60.0];
+/// First probes that are followed by a second one in thought.
+const LOOKED_AHEAD: usize = 6;
+/// Shares of the quota to use up at once: that tells nothing by itself, and everything afterwards.
+const FILLS: [f64; 3] = [0.3, 0.6, 0.93];
+/// What a request and a whole quota of tokens cost, in seconds of waiting.
+const REQUEST_COST_S: f64 = 1.0;
+const QUOTA_COST_S: f64 = 25.0;
+
+/// When to send a request of how many tokens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Probe {
+    /// When it should leave.
+    pub at: Timestamp,
+    /// Tokens it should reserve.
+    pub tokens: u64,
+}
+
+/// What limits the choice of a probe.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    /// The earliest instant.
+    pub from: Timestamp,
+    /// How long requests take on average, in seconds.
+    pub latency_s: f64,
+    /// The smallest and the largest request, in tokens.
+    pub sizes: (u64, u64),
+    /// What one quota of tokens is taken to be.
+    pub quota: f64,
+    /// Class probabilities are raised to this power: below 1, to challenge the leader.
+    pub sharpness: f64,
+}
+
+#[derive(Clone, Copy)]
+struct Choice {
+    at: Timestamp,
+    sweep: Sweep,
+    cost_s: f64,
+}
+
+impl Choice {
+    fn rate(&self) -> f64 {
+        self.sweep.gain / self.cost_s
+    }
+}
+
+/// The probe that tells most for its cost, looking one and two probes ahead.
+pub(super) fn next_probe(posterior: &Posterior, terms: &Terms) -> Probe {
+    let imagined = imagine(posterior, terms.sharpness);
+    let mut choices: Vec<Choice> =
+        times(terms.from).map(|at| terms.choice(&imagined, at, terms.from, None)).collect();
+    choices.sort_by(|a, b| b.rate().total_cmp(&a.rate()));
+    choices.truncate(LOOKED_AHEAD);
+    choices.extend(FILLS.map(|share| {
+        let size = ((terms.quota * share) as u64).clamp(terms.sizes.0, terms.sizes.1);
+        terms.choice(&imagined, terms.from, terms.from, Some(size))
+    }));
+    let scored = choices.iter().map(|choice| (choice, terms.rate_of_two(&imagined, choice)));
+    let best = scored.max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(&choices[0], |(choice, _)| choice);
+    Probe { at: best.at, tokens: best.sweep.size }
+}
+
+fn times(from: Timestamp) -> impl Iterator<Item = Timestamp> {
+    let turn = from.next_second(0.0);
+    let around = AROUND_THE_MINUTE_S.map(|offset_s| turn.plus_seconds(offset_s));
+    DELAYS_S
+        .into_iter()
+        .map(move |delay_s| from.plus_seconds(delay_s))
+        .chain(around)
+        .filter(move |at| *at >= from)
+}
+
+fn imagine(posterior: &Posterior, sharpness: f64) -> Vec<Imagined> {
+    let worth_a_probe = posterior.beliefs().enumerate().filter(|(_, (_, share))| *share > NEGLIGIBLE);
+    worth_a_probe
+        .flat_map(|(class, (belief, share))| {
+            let weight = share.powf(sharpness) / PARTICLES as f64;
+            belief.sample(PARTICLES).map(move |replay| Imagined::new(replay, class, weight))
+        })
+        .collect()
+}
+
+impl Terms {
+    /// The best size at an instant, or the one that is given.
+    fn choice(&self, imagined: &[Imagined], at: Timestamp, from: Timestamp, size: Option<u64>) -> Choice {
+        let sweep = best_size(imagined, self.decided(at), self.sizes, size);
+        let tokens_s = QUOTA_COST_S * sweep.admitted * sweep.size as f64 / self.quota;
+        let cost_s = at.seconds_since(from) + self.latency_s + REQUEST_COST_S + tokens_s;
+        Choice { at, sweep, cost_s }
+    }
+
+    /// When a request that leaves at `at` is decided on.
+    fn decided(&self, at: Timestamp) -> Timestamp {
+        at.plus_seconds(self.latency_s / 2.0)
+    }
+
+    /// Information a second of a probe, by itself or together with the best that can follow it.
+    fn rate_of_two(&self, imagined: &[Imagined], first: &Choice) -> f64 {
+        let from = first.at.plus_seconds(self.latency_s);
+        let (mut gain, mut cost_s) = (first.sweep.gain, first.cost_s);
+        for admitted in [true, false] {
+            let after = self.after(imagined, first, admitted);
+            let share = if admitted { first.sweep.admitted } else { 1.0 - first.sweep.admitted };
+            let seconds = SECOND_DELAYS_S.map(|delay_s| from.plus_seconds(delay_s));
+            let seconds = seconds.map(|at| self.choice(&after, at, from, None));
+            if let Some(second) = seconds.iter().max_by(|a, b| a.rate().total_cmp(&b.rate())) {
+                gain += share * second.sweep.gain;
+                cost_s += share * second.cost_s;
+            }
+        }
+        first.rate().max(gain / cost_s)
+    }
+
+    /// The imagined worlds after a probe was admitted, or rejected.
+    fn after(&self, imagined: &[Imagined], probe: &Choice, admitted: bool) -> Vec<Imagined> {
+        let (at, size) = (self.decided(probe.at), probe.sweep.size);
+        let mut after = imagined.to_vec();
+        for one in &mut after {
+            one.weight *= outcome_probability(one.fits(at, size), admitted);
+            if admitted {
+                one.limiter.charge(at, one.kind.cost(size));
+            }
+        }
+        after
+    }
+}

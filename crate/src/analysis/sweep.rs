@@ -1,0 +1,123 @@
+use super::hypothesis::{Replay, outcome_probability};
+use crate::{AnyLimiter, Limiter, QuotaKind, Timestamp};
+
+/// What a probe tells about the rest of a hypothesis, its limit say, counts this much of what it tells about the class.
+const PARAMETERS_COUNT: f64 = 0.05;
+
+/// One way the world may be, to be imagined forward.
+#[derive(Clone, Debug)]
+pub(super) struct Imagined {
+    pub limiter: AnyLimiter,
+    pub kind: QuotaKind,
+    /// Relative probability.
+    pub weight: f64,
+    class: usize,
+}
+
+/// The size at which an outcome tells most, at one instant.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sweep {
+    /// Tokens.
+    pub size: u64,
+    /// Expected information, in nats.
+    pub gain: f64,
+    /// Probability that the probe is admitted.
+    pub admitted: f64,
+}
+
+impl Imagined {
+    pub(super) fn new(replay: &Replay, class: usize, weight: f64) -> Self {
+        Self { limiter: replay.limiter().clone(), kind: replay.kind(), weight, class }
+    }
+
+    pub(super) fn fits(&self, at: Timestamp, tokens: u64) -> bool {
+        self.room(at) >= tokens as f64
+    }
+
+    /// The largest request that would be admitted; a quota of requests admits any size or none.
+    fn room(&self, at: Timestamp) -> f64 {
+        match (self.kind, self.limiter.remaining(at)) {
+            (QuotaKind::Requests, remaining) if remaining >= 1.0 => f64::INFINITY,
+            (QuotaKind::Requests, _) => f64::NEG_INFINITY,
+            (QuotaKind::Tokens | QuotaKind::TokensPerDay, remaining) => remaining,
+        }
+    }
+}
+
+/// The size, in `sizes`, whose outcome at `at` tells most; or how much the `given` one tells.
+///
+/// A limiter admits a size exactly if it has room for it, so all sizes are tried in one pass over the rooms.
+pub(super) fn best_size(
+    imagined: &[Imagined],
+    at: Timestamp,
+    (smallest, largest): (u64, u64),
+    given: Option<u64>,
+) -> Sweep {
+    let mut rooms: Vec<(f64, &Imagined)> = imagined.iter().map(|one| (one.room(at), one)).collect();
+    rooms.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    let classes = 1 + imagined.iter().map(|one| one.class).max().unwrap_or(0);
+    let mut tally = Tally::new(imagined, classes);
+    let mut best = Sweep { size: smallest, gain: f64::NEG_INFINITY, admitted: 0.0 };
+    // Between two rooms the outcome is the same for every size; take the middle, far from both.
+    let bounds = [largest as f64]
+        .into_iter()
+        .chain(rooms.iter().map(|(room, _)| *room))
+        .zip(rooms.iter().map(|(room, _)| *room).chain([smallest as f64 - 1.0]));
+    for (index, (above, below)) in bounds.enumerate() {
+        if index > 0 {
+            tally.admit(rooms[index - 1].1);
+        }
+        let (above, below) = (above.min(largest as f64), below.max(smallest as f64 - 1.0));
+        let contains = |size: u64| below < size as f64 && size as f64 <= above;
+        let size = given.unwrap_or(((above + below) / 2.0).ceil().max(0.0) as u64);
+        if contains(size) {
+            let (gain, admitted) = tally.gain();
+            if gain > best.gain {
+                best = Sweep { size, gain, admitted };
+            }
+        }
+    }
+    best.gain = best.gain.max(0.0);
+    best
+}
+
+/// How much of each class admits a size.
+struct Tally {
+    total: f64,
+    admitted: f64,
+    of_class: Vec<f64>,
+    admitted_of_class: Vec<f64>,
+}
+
+impl Tally {
+    fn new(imagined: &[Imagined], classes: usize) -> Self {
+        let mut of_class = vec![0.0; classes];
+        imagined.iter().for_each(|one| of_class[one.class] += one.weight);
+        let total = of_class.iter().sum();
+        Self { total, admitted: 0.0, of_class, admitted_of_class: vec![0.0; classes] }
+    }
+
+    fn admit(&mut self, one: &Imagined) {
+        self.admitted += one.weight;
+        self.admitted_of_class[one.class] += one.weight;
+    }
+
+    /// Expected information, and the probability of being admitted.
+    fn gain(&self) -> (f64, f64) {
+        let observed = |share: f64| {
+            share * outcome_probability(true, true) + (1.0 - share) * outcome_probability(false, true)
+        };
+        let share = self.admitted / self.total;
+        let overall = entropy(observed(share));
+        let within = self.of_class.iter().zip(&self.admitted_of_class).filter(|(all, _)| **all > 0.0);
+        let within: f64 =
+            within.map(|(all, admitted)| all / self.total * entropy(observed(admitted / all))).sum();
+        let noise = share * entropy(observed(1.0)) + (1.0 - share) * entropy(observed(0.0));
+        (overall - within + PARAMETERS_COUNT * (overall - noise), observed(share))
+    }
+}
+
+/// Of an outcome with probability `p`, in nats.
+fn entropy(p: f64) -> f64 {
+    -(p * p.ln() + (1.0 - p) * (1.0 - p).ln())
+}

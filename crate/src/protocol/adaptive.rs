@@ -1,0 +1,68 @@
+use crate::{BedrockTpmTester, Inquiry, Next, Result, Settings, Timestamp};
+
+/// Minutes of the endpoint's time after which an inquiry gives up.
+const MINUTES: f64 = 15.0;
+/// Quotas of tokens that an inquiry may need: 95 of 100 need fewer than six.
+const QUOTAS: u64 = 8;
+/// Tokens that an inquiry into a quota of requests may need.
+const TOKENS_FOR_REQUESTS: u64 = 20_000;
+
+/// The adaptive protocol: each probe is chosen by what the ones before have shown, until a mechanism can be named, the
+/// time is over or the token budget is spent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adaptive {
+    deadline: Timestamp,
+    tokens: u64,
+}
+
+impl Adaptive {
+    /// Begins at `now`.
+    pub fn new(settings: &Settings, now: Timestamp) -> Self {
+        let tokens = settings.tpm.map_or(TOKENS_FOR_REQUESTS, |tpm| QUOTAS.saturating_mul(tpm));
+        Self { deadline: now.plus_seconds(60.0 * MINUTES), tokens }
+    }
+
+    /// When it gives up.
+    pub fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
+    /// The most tokens that it usually needs.
+    pub fn tokens_at_most(&self) -> u64 {
+        self.tokens
+    }
+
+    /// Probes until a mechanism can be named, or it is time to give up. What a resumed trace holds counts as if it had
+    /// just been observed.
+    ///
+    /// # Errors
+    /// A setup error if requests fail three times in a row; an output error if the trace cannot be written. What was
+    /// observed before is in the trace.
+    pub async fn run(&self, tester: &mut BedrockTpmTester) -> Result<()> {
+        let clock = tester.clock();
+        let mut inquiry = Inquiry::new(tester.assumptions(), tester.largest_probe());
+        tester.trace().observations().iter().for_each(|observation| inquiry.observe(observation));
+        let mut thinking_s = 0.0;
+        loop {
+            let asked = clock.now();
+            let (phase, probe) = match inquiry.next(asked.plus_seconds(thinking_s)) {
+                Next::Search(probe) => ("search", probe),
+                Next::Challenge(probe) => ("challenge", probe),
+                Next::Done => return Ok(()),
+            };
+            if probe.at > self.deadline {
+                return Ok(());
+            }
+            tester.begin_phase(phase);
+            thinking_s = clock.now().seconds_since(asked);
+            if probe.at > clock.now() {
+                tester.wait_until(probe.at).await;
+            }
+            match tester.make_bedrock_request(probe.tokens).await {
+                Err(error) if error.is_budget() => return Ok(()),
+                observed => inquiry.observe(&observed?),
+            }
+            tester.give_up_on_failures()?;
+        }
+    }
+}

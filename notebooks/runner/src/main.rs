@@ -1,0 +1,97 @@
+//! The command line: `bedrock-tpm-runner NOTEBOOK.ipynb`.
+#![expect(clippy::print_stderr, reason = "progress and errors go there")]
+
+use anyhow::{Context, Result};
+use bedrock_tpm_runner::{Build, Engine, Notebook, is_worker, play_role, run_in_worker};
+use clap::Parser;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Execute a Rust notebook and save its outputs.
+///
+/// Exit status: 0 every cell ran, 1 a cell failed or the notebook cannot be run, 2 wrong usage.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The notebook to execute
+    notebook: PathBuf,
+    /// Where to save the executed notebook [default: NAME.executed.ipynb next to it]
+    #[arg(long, value_name = "EXECUTED.ipynb")]
+    out: Option<PathBuf>,
+    /// Save the outputs in the notebook itself
+    #[arg(long, conflicts_with = "out")]
+    inplace: bool,
+    /// Compile in this folder, outside any cargo package, and keep it: the next run starts warm
+    #[arg(long, value_name = "FOLDER")]
+    keep: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    play_role();
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<bool> {
+    let path = arguments.notebook.canonicalize();
+    let path = path.with_context(|| format!("cannot read {}", arguments.notebook.display()))?;
+    let folder = path.parent().context("a notebook lies in a folder")?;
+    if !is_worker() {
+        Notebook::read(&path)?;
+        let build = arguments.keep.as_deref().map_or_else(Build::fresh, Build::kept)?;
+        return Ok(run_in_worker(folder, &build)?.success());
+    }
+    let out = match &arguments.out {
+        _ if arguments.inplace => path.clone(),
+        Some(out) => std::path::absolute(out)?,
+        None => path.with_extension("executed.ipynb"),
+    };
+    std::env::set_current_dir(folder)?;
+    execute(&path, &out)
+}
+
+/// Runs the cells up to the first that fails, and saves the notebook after each.
+fn execute(path: &Path, out: &Path) -> Result<bool> {
+    let mut notebook = Notebook::read(path)?;
+    notebook.code_cells().for_each(|mut cell| cell.set_outputs(None, Vec::new()));
+    notebook.write(out)?;
+    let sources: Vec<String> = notebook.code_cells().map(|cell| cell.source()).collect();
+    let (engine, seconds) = timed(Engine::start);
+    let mut engine = engine?;
+    eprintln!("{seconds:7.2} s  evcxr started");
+    for (index, source) in sources.iter().enumerate().filter(|(_, source)| !source.trim().is_empty()) {
+        let (run, seconds) = timed(|| engine.run(source));
+        eprintln!(
+            "{seconds:7.2} s  cell {}: {}",
+            run.count,
+            source.trim().lines().next().unwrap_or_default()
+        );
+        if let Some(mut cell) = notebook.code_cells().nth(index) {
+            cell.set_outputs(Some(run.count), run.outputs);
+        }
+        notebook.write(out)?;
+        if let Some(failure) = run.failure {
+            let (kind, message, out) = (failure.kind, failure.message, out.display());
+            eprintln!(
+                "error: cell {} failed ({kind}): {message}; fix it and run again, see {out}",
+                run.count
+            );
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+#[expect(clippy::disallowed_methods, reason = "what a cell takes is for people, nothing is computed from it")]
+fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
+    let start = Instant::now();
+    let done = work();
+    (done, start.elapsed().as_secs_f64())
+}
