@@ -137,7 +137,6 @@ impl BedrockTpmTester {
         emulator: Option<(Arc<Emulator>, Option<EmulatorServer>)>,
     ) -> Result<Self> {
         let trace = settings.open_trace()?;
-        let padding = Padding::default();
         let address = if emulator.is_some() { EMBEDDED } else { endpoint.name() }.to_owned();
         let tester = Self {
             endpoint,
@@ -146,9 +145,13 @@ impl BedrockTpmTester {
             phase: trace.observations().last().map_or("requests".into(), |last| last.phase.clone()),
             scheduled: None,
             address,
-            spent: trace.observations().iter().map(|o| spent_at_most(o, &padding)).sum(),
+            spent: trace
+                .observations()
+                .iter()
+                .map(|o| spent(o, Padding::at_most_unmeasured(o.tokens_estimated)))
+                .sum(),
             trace,
-            padding,
+            padding: Padding::default(),
             failing: None,
             listener: None,
             emulator,
@@ -282,7 +285,8 @@ impl BedrockTpmTester {
         self.check_size(tokens)?;
         let words = self.padding.words(tokens.saturating_sub(u64::from(max_tokens)));
         let tokens_estimated = self.padding.estimate(words) + u64::from(max_tokens);
-        self.check_budget(tokens_estimated)?;
+        let tokens_at_most = self.padding.at_most(words) + u64::from(max_tokens);
+        self.check_budget(tokens_at_most)?;
         let request =
             Request { model: self.settings.model.clone(), prompt: Padding::prompt(words), max_tokens };
         let response = self.endpoint.send(&request).await;
@@ -291,7 +295,7 @@ impl BedrockTpmTester {
         }
         let diagnosis = self.endpoint.diagnose(&self.settings.model, &response);
         let observation = self.observation(response, scheduled, tokens_estimated);
-        self.spent += spent_at_most(&observation, &self.padding);
+        self.spent += spent(&observation, tokens_at_most);
         self.failing = diagnosis
             .filter(|_| observation.outcome() == Outcome::Failed)
             .map(|diagnosis| (1 + self.failing.as_ref().map_or(0, |(count, _)| *count), diagnosis));
@@ -315,9 +319,9 @@ impl BedrockTpmTester {
         }
     }
 
-    fn check_budget(&self, tokens_estimated: u64) -> Result<()> {
+    fn check_budget(&self, next: u64) -> Result<()> {
         let Some(budget) = self.settings.budget_tokens else { return Ok(()) };
-        let (spent, next) = (self.spent, self.padding.upper_bound(tokens_estimated));
+        let spent = self.spent;
         if spent + next <= budget {
             return Ok(());
         }
@@ -451,10 +455,10 @@ impl BedrockTpmTester {
     }
 }
 
-/// What a request may have been charged. One that failed may have been, and nobody says how much.
-fn spent_at_most(observation: &Observation, padding: &Padding) -> u64 {
+/// What a request was charged; if nobody says, as where it failed, `at_most`.
+fn spent(observation: &Observation, at_most: u64) -> u64 {
     match observation.outcome() {
         Outcome::Throttled(_) => 0,
-        _ => observation.settled(1).unwrap_or(padding.upper_bound(observation.tokens_estimated)),
+        Outcome::Admitted | Outcome::Failed => observation.settled(1).unwrap_or(at_most),
     }
 }
