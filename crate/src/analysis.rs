@@ -15,6 +15,7 @@ pub use inquiry::{Inquiry, Next};
 pub use plan::Probe;
 
 use crate::error::check_range;
+use crate::text::requests;
 use crate::{
     Binding, Candidate, ClockAnswer, Conclusion, Observation, Outcome, QuotaKind, Ranked, Result, Spent,
     Verdict,
@@ -168,14 +169,14 @@ fn doubted(
     punctual: &[Evidence],
 ) -> Verdict {
     let other = judge(observations, assumptions, punctual, &Posterior::of(punctual, assumptions, PARTICLES));
-    let late = observations.iter().filter(|observation| observation.is_late()).count();
+    let late = requests(observations.iter().filter(|observation| observation.is_late()).count() as u64);
     let same = (other.verdict, other.clock_question, other.binding)
         == (verdict.verdict, verdict.clock_question, verdict.binding);
     verdict.warnings.push(if same {
-        format!("{late} request(s) left more than 250 ms late; the verdict is the same without them")
+        format!("{late} left more than 250 ms late; the verdict is the same without them")
     } else {
         format!(
-            "the verdict hangs on {late} request(s) that left more than 250 ms late: without them it is {} \
+            "the verdict hangs on {late} that left more than 250 ms late: without them it is {} \
              (clock question: {}, binding: {}); run again on a machine with less to do",
             other.verdict, other.clock_question, other.binding
         )

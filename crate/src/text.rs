@@ -15,6 +15,11 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
+/// `1 request`, `12 requests`.
+pub(crate) fn requests(count: u64) -> String {
+    format!("{} request{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
 /// A probability as a percentage that never rounds to a certainty: `52 %`, `99.3 %`, `>99.9 %`, `<0.1 %`.
 pub(crate) fn percent(probability: f64) -> String {
     let percent = probability * 100.0;

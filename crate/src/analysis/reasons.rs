@@ -4,6 +4,7 @@ use super::Assumptions;
 use super::evidence::Evidence;
 use super::hypothesis::{Hypothesis, Others, Replay};
 use super::posterior::Posterior;
+use crate::text::{grouped, requests};
 use crate::{
     Binding, Candidate, ClockAnswer, Conclusion, Mechanism, Observation, Outcome, QuotaKind, Verdict,
 };
@@ -114,13 +115,13 @@ pub(super) fn paragraphs(
 }
 
 fn which_quota(verdict: &Verdict, observations: &[Observation], assumptions: &Assumptions) -> String {
-    let rejected = observations.iter().filter(|o| o.outcome().is_throttled()).count();
+    let rejected = requests(observations.iter().filter(|o| o.outcome().is_throttled()).count() as u64);
     let admitted_before =
         observations.iter().take_while(|o| !o.outcome().is_throttled()).filter(|o| o.outcome().is_admitted());
-    let requests = admitted_before.clone().count();
+    let count = requests(admitted_before.clone().count() as u64);
     let tokens: u64 = admitted_before.map(Observation::reserved).sum();
     let facts =
-        format!("{requests} requests with {tokens} tokens had been admitted before the first rejection");
+        format!("{count} with {} tokens had been admitted before the first rejection", grouped(tokens));
     let stated = assumptions.tpm.filter(|tpm| tokens < *tpm).map_or(String::new(), |tpm| {
         format!(", and a quota of {tpm} tokens per minute had room for {} more", tpm - tokens)
     });
@@ -131,14 +132,14 @@ fn which_quota(verdict: &Verdict, observations: &[Observation], assumptions: &As
                 .into()
         }
         Binding::Unknown => format!(
-            "It is not clear which quota rejected {rejected} request(s): {facts}{stated}. Requests of different sizes \
+            "It is not clear which quota rejected {rejected}: {facts}{stated}. Requests of different sizes \
              would tell tokens from requests."
         ),
         Binding::Quota(QuotaKind::Requests) => {
-            format!("The quota of requests per minute rejected {rejected} request(s): {facts}{stated}.")
+            format!("The quota of requests per minute rejected {rejected}: {facts}{stated}.")
         }
         Binding::Quota(kind) => {
-            format!("The quota of {kind} rejected {rejected} request(s): {facts}.")
+            format!("The quota of {kind} rejected {rejected}: {facts}.")
         }
     }
 }
@@ -203,25 +204,25 @@ pub(super) fn warnings(observations: &[Observation], assumptions: &Assumptions) 
     let mut warnings = Vec::new();
     let mut warn = |count: usize, text: &str| {
         if count > 0 {
-            warnings.push(format!("{count} {text}"));
+            warnings.push(format!("{} {text}", requests(count as u64)));
         }
     };
     warn(
         count(&|o| o.outcome() == Outcome::Failed),
-        "request(s) failed for other reasons than a quota; they are no evidence, but may have been charged",
+        "failed for other reasons than a quota; they are no evidence, but may have been charged",
     );
     warn(
         count(&|o| o.hidden_retries > 0),
-        "request(s) were repeated by the client itself before their result; turn retries off to measure",
+        "were repeated by the client itself before their result; turn retries off to measure",
     );
     warn(
         count(&|o| o.extra.contains_key("time_resolution_s")),
-        "request(s) have rounded times; each is taken as an interval",
+        "have rounded times; each is taken as an interval",
     );
     if let Some(tpm) = assumptions.tpm {
         warn(
             count(&|o| o.outcome().is_throttled() && o.reserved() > tpm),
-            "request(s) reserved more than the whole quota and can never be admitted; lower max_tokens or the prompt",
+            "reserved more than the whole quota and can never be admitted; lower max_tokens or the prompt",
         );
     }
     let mut models: Vec<_> = observations.iter().map(|o| (&o.model, &o.region, &o.endpoint)).collect();

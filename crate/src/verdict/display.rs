@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::{Binding, Candidate, ClockAnswer, Conclusion, Ranked, Spent, Verdict};
 use crate::notebook;
-use crate::text::{grouped, percent};
+use crate::text::{grouped, percent, requests};
 
 /// Candidates below this probability are not named beside the likely ones.
 const WORTH_NAMING: f64 = 0.05;
@@ -82,9 +82,8 @@ impl Ranked {
 
 impl fmt::Display for Spent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let requests = if self.requests == 1 { "request" } else { "requests" };
-        let (tokens, count) = (grouped(self.tokens), grouped(self.requests));
-        write!(f, "{tokens} tokens in {count} {requests} over {:.1} minutes", self.minutes)
+        let (tokens, requests) = (grouped(self.tokens), requests(self.requests));
+        write!(f, "{tokens} tokens in {requests} over {:.1} minutes", self.minutes)
     }
 }
 
