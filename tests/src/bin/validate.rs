@@ -117,7 +117,7 @@ fn one(seed: u64) -> Result<Run, Error> {
             Clock::virtual_from(Timestamp::EPOCH.plus_seconds(86_400.0 + (seed % 60_000) as f64 / 1_000.0));
         let settings = Settings { tpm: Some(TPM), seed, ..Settings::default() };
         let mut tester = BedrockTpmTester::simulated(truth.clone(), clock, settings)?;
-        protocol::Adaptive::new(tester.settings(), clock.now()).run(&mut tester).await?;
+        protocol::Adaptive::new(tester.settings(), clock.now())?.run(&mut tester).await?;
         Ok::<_, Error>(tester.verdict())
     })?;
     Ok(Run { truth, verdict, seconds: Clock::system().now().seconds_since(started) })
