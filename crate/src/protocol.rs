@@ -17,9 +17,9 @@ const FILL_AT_MOST: f64 = 1.5;
 const TINY_TOKENS: u64 = 24;
 /// A quota of fewer tokens does not hold the two smallest requests that the protocol needs.
 const SMALLEST_TPM: u64 = 2 * TINY_TOKENS;
-/// Requests one after the other, of a possible size and a second each, cannot use up quotas of more.
+/// Requests one after the other, of a possible size and a second or so each, cannot use up quotas of more.
 const LARGEST_TPM: u64 = 20 * LARGEST_REQUEST_TOKENS;
-const LARGEST_RPM: u64 = 1_000;
+const LARGEST_RPM: u64 = 200;
 /// More requests than this a minute and the fill reaches the token quota first.
 const FEW_REQUESTS: u64 = 12;
 

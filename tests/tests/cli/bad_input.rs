@@ -21,6 +21,7 @@ async fn wrong_usage_is_named_and_leaves_no_file() {
         ("measure --protocol classic --tpm 2000002", "more than one request takes"),
         ("measure --tpm 1000000000001", "--tpm"),
         ("measure --rpm 0", "--rpm"),
+        ("measure --rpm 201", "one request after the other"),
         ("measure --rpm 1000000000000", "one request after the other"),
         ("measure --budget-tokens 0", "--budget-tokens"),
         ("measure --budget-tokens 18446744073709551615", "token budget"),

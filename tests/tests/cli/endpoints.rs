@@ -29,7 +29,7 @@ async fn fails(url: &str, what: &str, remedy: &str) {
     assert!(found("failed").contains(what), "{what}: {check:?}");
     assert!(found("remedy").contains(remedy), "{remedy}: {check:?}");
 
-    let measure = ["measure", "--tpm", "8000", "--time-scale", "600", "--trace", "t.jsonl"];
+    let measure = ["measure", "--tpm", "8000", "--time-scale", "60", "--trace", "t.jsonl"];
     let measure = program.run(&[&measure, &to[..]].concat()).await;
     assert_eq!(measure.status, Some(FAILURE), "{measure:?}");
     assert_eq!(measure.json()["partial"], true);
