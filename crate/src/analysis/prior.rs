@@ -118,7 +118,8 @@ impl Class {
         };
         let ceiling = mechanism.ceiling();
         let others = if active < OTHERS_ARE_ACTIVE {
-            let request_cost = kind.cost(scaled(ceiling, 0.01 + 0.09 * active / OTHERS_ARE_ACTIVE));
+            // In a large quota of requests these are bursts, so that no quota means more events than another.
+            let request_cost = scaled(ceiling, 0.01 + 0.09 * active / OTHERS_ARE_ACTIVE);
             Others { use_per_s: share * OTHERS_SHARE * limit as f64 / 60.0, request_cost, before: None }
         } else {
             Others::default()
