@@ -90,7 +90,7 @@ fn judge(
     let ranked = rank(posterior, evidence, observations);
     let leader = &ranked[0];
     let conclusion = match leader.mechanism {
-        Candidate::SomethingElse if leader.probability > 0.5 => Conclusion::NoneOfThese,
+        Candidate::SomethingElse if watched_a_window && leader.probability > 0.5 => Conclusion::NoneOfThese,
         Candidate::Known(id) if watched_a_window && leader.probability >= assumptions.confidence => {
             Conclusion::Mechanism(id)
         }

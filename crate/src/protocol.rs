@@ -17,7 +17,8 @@ const FILL_AT_MOST: f64 = 1.5;
 const TINY_TOKENS: u64 = 24;
 /// A quota of fewer tokens does not hold the two smallest requests that the protocol needs.
 const SMALLEST_TPM: u64 = 2 * TINY_TOKENS;
-/// Requests one after the other cannot use up a quota of more.
+/// Requests one after the other, of a possible size and a second each, cannot use up quotas of more.
+const LARGEST_TPM: u64 = 20 * LARGEST_REQUEST_TOKENS;
 const LARGEST_RPM: u64 = 1_000;
 /// More requests than this a minute and the fill reaches the token quota first.
 const FEW_REQUESTS: u64 = 12;
@@ -59,20 +60,9 @@ pub const CLASSIC_START: u32 = 35;
 /// A usage error if neither quota is known, so that the fill would have no size, or if a quota is too small or too
 /// large for requests that Bedrock takes.
 pub fn classic(tpm: Option<u64>, rpm: Option<u64>) -> Result<Vec<Phase>> {
+    check_quotas(tpm, rpm)?;
     let (fill, small, large) = match (tpm, rpm) {
-        (Some(tpm), _) if tpm < SMALLEST_TPM => {
-            return Err(Error::usage(format!(
-                "a quota of {tpm} tokens per minute does not hold two requests of {TINY_TOKENS} tokens, the smallest \
-                 that are sent; give the applied quota, {SMALLEST_TPM} or more"
-            )));
-        }
         (_, Some(rpm)) if rpm <= FEW_REQUESTS || tpm.is_none() => {
-            if rpm > LARGEST_RPM {
-                return Err(Error::usage(format!(
-                    "a quota of {rpm} requests per minute cannot be used up by one request after the other; without \
-                     --tpm, give an --rpm of {LARGEST_RPM} or less"
-                )));
-            }
             let total = TINY_TOKENS * (rpm as f64 * FILL_AT_MOST).ceil() as u64;
             (Step::Fill { total, chunk: TINY_TOKENS }, TINY_TOKENS, TINY_TOKENS)
         }
@@ -111,6 +101,25 @@ pub fn classic(tpm: Option<u64>, rpm: Option<u64>) -> Result<Vec<Phase>> {
             steps: vec![probe(75.0, small)],
         },
     ])
+}
+
+/// Whether quotas can be used up by requests of a possible size, one after the other.
+fn check_quotas(tpm: Option<u64>, rpm: Option<u64>) -> Result<()> {
+    match (tpm, rpm) {
+        (Some(tpm), _) if tpm < SMALLEST_TPM => Err(Error::usage(format!(
+            "a quota of {tpm} tokens per minute does not hold two requests of {TINY_TOKENS} tokens, the smallest that \
+             are sent; give the applied quota, {SMALLEST_TPM} or more"
+        ))),
+        (None, Some(rpm)) if rpm > LARGEST_RPM => Err(Error::usage(format!(
+            "a quota of {rpm} requests per minute cannot be used up by one request after the other; without --tpm, \
+             give an --rpm of {LARGEST_RPM} or less"
+        ))),
+        (Some(tpm), None) if tpm > LARGEST_TPM => Err(Error::usage(format!(
+            "a quota of {tpm} tokens per minute cannot be used up by one request after the other, of \
+             {LARGEST_REQUEST_TOKENS} tokens at most; measure a model or Region with {LARGEST_TPM} or less"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 impl Phase {
@@ -198,7 +207,8 @@ impl Schedule {
     /// Runs the phases in order.
     ///
     /// # Errors
-    /// As [`BedrockTpmTester::consume_tpm_quota`], probes that keep failing included. What was observed before is in the trace.
+    /// As [`BedrockTpmTester::consume_tpm_quota`], probes that keep failing included. What was observed before is in
+    /// the trace.
     pub async fn run(&self, tester: &mut BedrockTpmTester) -> Result<()> {
         for phase in &self.phases {
             tester.begin_phase(phase.name);

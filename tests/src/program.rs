@@ -18,8 +18,8 @@ static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
     let build = escargot::CargoBuild::new()
         .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
         .args(["--workspace", "--offline"])
-        .bin("bedrock-tpm")
-        .current_release();
+        .bin("bedrock-tpm");
+    let build = if cfg!(debug_assertions) { build } else { build.release() };
     build.run().expect("the program builds").path().to_owned()
 });
 

@@ -68,7 +68,7 @@ async fn measure(truth: EmulatorConfig, seed: u64, adaptive: bool) -> Result<Ver
     let settings = Settings { tpm: Some(TPM), seed, ..Settings::default() };
     let mut tester = BedrockTpmTester::simulated(truth, clock, settings)?;
     let plan = if adaptive {
-        Plan::Adaptive(Adaptive::new(tester.settings(), clock.now()))
+        Plan::Adaptive(Adaptive::new(tester.settings(), clock.now())?)
     } else {
         Plan::Classic(Schedule::new(classic(Some(TPM), None)?, tester.trace(), clock.now()))
     };

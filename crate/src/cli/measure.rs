@@ -91,7 +91,7 @@ impl Measure {
 
     fn plan(&self, settings: &Settings, trace: &Trace, clock: Clock) -> Result<Plan> {
         Ok(match self.protocol {
-            Protocol::Adaptive => Plan::Adaptive(Adaptive::new(settings, clock.now())),
+            Protocol::Adaptive => Plan::Adaptive(Adaptive::new(settings, clock.now())?),
             Protocol::Classic => {
                 Plan::Classic(Schedule::new(classic(settings.tpm, settings.rpm)?, trace, clock.now()))
             }
@@ -100,7 +100,7 @@ impl Measure {
 
     /// What the flags say and, where they say nothing, what a resumed trace was made with.
     fn settings(&self, resumed: &Trace) -> Settings {
-        let stamp = || Clock::system().now().to_chrono().format("trace-%Y%m%dT%H%M%S.jsonl").to_string();
+        let stamp = || Clock::system().now().to_chrono().format("trace-%Y%m%dT%H%M%S%.3f.jsonl").to_string();
         let path = self.resume.as_ref().or(self.trace.as_ref()).cloned().unwrap_or_else(|| stamp().into());
         let flags = Settings {
             budget_tokens: self.budget_tokens,
@@ -140,9 +140,13 @@ impl Measure {
         let measured = Measured::new(tester, verdict, partial, saved.is_ok().then_some(&*self.report));
         print(&measured, self.json)?;
         let kept = &measured.trace;
+        let protocol = match self.protocol {
+            Protocol::Adaptive => "",
+            Protocol::Classic => " --protocol classic",
+        };
         let go_on = match tester.trace().observations() {
             [] => format!("nothing was sent yet: repeat the command with --resume {kept}"),
-            _ => format!("go on with: bedrock-tpm measure --resume {kept}{}", self.target.flags()),
+            _ => format!("go on with: bedrock-tpm measure --resume {kept}{}{protocol}", self.target.flags()),
         };
         match end {
             End::Complete => {}

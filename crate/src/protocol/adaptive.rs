@@ -1,3 +1,4 @@
+use super::check_quotas;
 use crate::{BedrockTpmTester, Inquiry, Next, Result, Settings, Timestamp};
 
 /// Minutes of the endpoint's time after which an inquiry gives up.
@@ -20,9 +21,13 @@ pub struct Adaptive {
 
 impl Adaptive {
     /// Begins at `now`.
-    pub fn new(settings: &Settings, now: Timestamp) -> Self {
+    ///
+    /// # Errors
+    /// A usage error if a quota is too small or too large for requests that Bedrock takes.
+    pub fn new(settings: &Settings, now: Timestamp) -> Result<Self> {
+        check_quotas(settings.tpm, settings.rpm)?;
         let tokens = settings.tpm.map_or(TOKENS_FOR_REQUESTS, |tpm| QUOTAS.saturating_mul(tpm));
-        Self { deadline: now.plus_seconds(60.0 * MINUTES), tokens }
+        Ok(Self { deadline: now.plus_seconds(60.0 * MINUTES), tokens })
     }
 
     /// When it gives up.
@@ -39,7 +44,8 @@ impl Adaptive {
     /// just been observed.
     ///
     /// # Errors
-    /// A setup error if requests fail three times in a row; an output error if the trace cannot be written. What was
+    /// A budget error if the budget does not allow a single request; a setup error if requests fail three times in a
+    /// row; an output error if the trace cannot be written. What was
     /// observed before is in the trace.
     pub async fn run(&self, tester: &mut BedrockTpmTester) -> Result<()> {
         let clock = tester.clock();
@@ -62,7 +68,7 @@ impl Adaptive {
                 tester.wait_until(probe.at).await;
             }
             match tester.make_bedrock_request(probe.tokens).await {
-                Err(error) if error.is_budget() => return Ok(()),
+                Err(error) if error.is_budget() && !tester.trace().observations().is_empty() => return Ok(()),
                 observed => inquiry.observe(&observed?),
             }
             tester.give_up_on_failures()?;

@@ -2,7 +2,7 @@
 
 use bedrock_tpm_tests::Program;
 
-use super::{FAILURE, INCONCLUSIVE, WRONG_USAGE};
+use super::{CLASSIC, FAILURE, INCONCLUSIVE, WRONG_USAGE};
 
 const FAR_AWAY: &str = "http://192.0.2.1";
 
@@ -16,7 +16,9 @@ async fn wrong_usage_is_named_and_leaves_no_file() {
         ("measure --tpm 1", "48 or more"),
         ("measure --tpm 47", "48 or more"),
         ("measure --tpm 1 --rpm 1", "48 or more"),
-        ("measure --tpm 1000000000000", "more than one request takes"),
+        ("measure --tpm 1000000000000", "one request after the other"),
+        ("measure --protocol classic --tpm 47", "48 or more"),
+        ("measure --protocol classic --tpm 2000002", "more than one request takes"),
         ("measure --tpm 1000000000001", "--tpm"),
         ("measure --rpm 0", "--rpm"),
         ("measure --rpm 1000000000000", "one request after the other"),
@@ -43,7 +45,7 @@ async fn wrong_usage_is_named_and_leaves_no_file() {
         ("measure --model=", "--model"),
         ("measure --aws --region= --tpm 100", "--region"),
         ("measure --aws --endpoint-url http://127.0.0.1:1", "cannot be used with"),
-        ("measure --aws", "give --tpm, --rpm or both"),
+        ("measure --protocol classic --aws", "give --tpm, --rpm or both"),
         ("measure --aws --tpm 100", "add --yes"),
         ("measure --aws --tpm 100 --time-scale 60", "loopback"),
         ("measure --tpm 100 --endpoint-url nonsense", "scheme and host"),
@@ -103,7 +105,7 @@ async fn places_that_cannot_be_written_lose_nothing() {
 
     for (index, report) in ["missing/r.html", "/dev/full"].into_iter().enumerate() {
         let trace = format!("{index}.jsonl");
-        let finished = program.run(&["measure", "--json", "--trace", &trace, "--report", report]).await;
+        let finished = program.run(&[&CLASSIC[..], &["--trace", &trace, "--report", report]].concat()).await;
         assert_eq!(finished.status, Some(FAILURE), "{finished:?}");
         assert!(finished.stderr.contains(report), "{finished:?}");
         assert_eq!(finished.json()["spent"]["requests"], program.read(&trace).lines().count());
@@ -120,10 +122,12 @@ async fn places_that_cannot_be_written_lose_nothing() {
 #[tokio::test]
 async fn a_closed_pipe_is_no_failure() {
     let program = Program::default();
-    let measured = program.run(&["measure", "--seed", "1", "--trace", "t.jsonl"]).await;
-    for arguments in
-        [&["analyze", "t.jsonl"][..], &["report", "t.jsonl"], &["measure", "--resume", "t.jsonl"]]
-    {
+    let measured = program.run(&[&CLASSIC[..], &["--trace", "t.jsonl"]].concat()).await;
+    for arguments in [
+        &["analyze", "t.jsonl"][..],
+        &["report", "t.jsonl"],
+        &[&CLASSIC[..], &["--resume", "t.jsonl"]].concat(),
+    ] {
         let mut running = program.start(arguments);
         running.close_stdout();
         let finished = running.finish().await;

@@ -12,3 +12,6 @@ const VERDICT: i32 = 0;
 const FAILURE: i32 = 1;
 const WRONG_USAGE: i32 = 2;
 const INCONCLUSIVE: i32 = 3;
+
+/// The quickest run with a report. It cannot tell what seed 1 makes the emulator enforce.
+const CLASSIC: [&str; 4] = ["measure", "--protocol=classic", "--json", "--seed=1"];

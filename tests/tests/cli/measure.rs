@@ -1,14 +1,15 @@
 //! What `measure` concludes, here and against an emulator in another process.
 
+use bedrock_tpm::protocol::{Adaptive, Plan, Schedule, classic};
 use bedrock_tpm::{
-    BedrockTpmTester, Clock, EmulatorConfig, Mechanism, MechanismId, Settings, ThrottleMessage,
+    BedrockTpmTester, Clock, EmulatorConfig, Mechanism, MechanismId, Outcome, Settings, ThrottleMessage,
+    Timestamp,
 };
-use bedrock_tpm::{Outcome, Timestamp, protocol};
 use bedrock_tpm_tests::{Finished, Program};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{FAILURE, INCONCLUSIVE, VERDICT};
+use super::{CLASSIC, FAILURE, INCONCLUSIVE, VERDICT};
 
 const MECHANISMS: [&str; 6] =
     ["fixed_window", "anchored_window", "sliding_log", "sliding_counter", "token_bucket", "stepped_bucket"];
@@ -103,11 +104,17 @@ async fn a_budget_that_is_used_up_ends_the_run() {
     let program = Program::default();
     let none = program.run(&["measure", "--budget-tokens", "1", "--trace", "none.jsonl"]).await;
     none.assert_failure(FAILURE, "raise --budget-tokens");
-    let some = program.run(&["measure", "--json", "--budget-tokens", "4000", "--trace", "some.jsonl"]).await;
+    let some =
+        program.run(&[&CLASSIC[..], &["--budget-tokens", "4000", "--trace", "some.jsonl"]].concat()).await;
     assert_eq!(some.status, Some(FAILURE), "{some:?}");
     assert!(some.stderr.contains("raise --budget-tokens"), "{some:?}");
     let spent = some.json()["spent"]["tokens"].as_u64().unwrap();
     assert!((1_000..=4_000).contains(&spent), "{spent}");
+
+    let enough =
+        program.run(&["measure", "--json", "--budget-tokens", "9000", "--trace", "enough.jsonl"]).await;
+    let spent = checked(&enough)["spent"]["tokens"].as_u64().unwrap();
+    assert!((1_000..=9_000).contains(&spent), "{spent}");
 }
 
 async fn ends(arguments: &[&str]) {
@@ -119,8 +126,9 @@ async fn ends(arguments: &[&str]) {
 
 #[tokio::test]
 async fn extreme_quotas() {
-    for quotas in [&["--tpm", "48"][..], &["--tpm", "2000001", "--rpm", "2"], &["--rpm", "1"]] {
-        ends(quotas).await;
+    for quotas in [&["--tpm", "48"][..], &["--tpm", "20000001", "--rpm", "2"], &["--rpm", "1000"]] {
+        ends(&[&["--time-scale", "3600"], quotas].concat()).await;
+        ends(&[&["--protocol=classic", "--time-scale", "600"], quotas].concat()).await;
     }
 }
 
@@ -128,11 +136,36 @@ async fn extreme_quotas() {
 async fn extreme_circumstances() {
     ends(&["--time-scale", "3600", "--seed", "18446744073709551615"]).await;
     ends(&["--time-scale", "3600", "--background", "1", "--error-rate", "0.2", "--spurious-429", "1"]).await;
-    ends(&["--time-scale", "600", "--mechanism", "fixed_window", "--window-s", "604800", "--tpd", "0"]).await;
+    ends(&["--time-scale", "3600", "--mechanism", "fixed_window", "--window-s", "604800", "--tpd", "0"])
+        .await;
+}
+
+fn classic_plan(tester: &BedrockTpmTester) -> Plan {
+    let phases = classic(tester.settings().tpm, None).unwrap();
+    Plan::Classic(Schedule::new(phases, tester.trace(), tester.clock().now()))
+}
+
+fn adaptive_plan(tester: &BedrockTpmTester) -> Plan {
+    Plan::Adaptive(Adaptive::new(tester.settings(), tester.clock().now()).unwrap())
 }
 
 /// The budget is the emulator's quota for the day: it would throttle what goes beyond.
-async fn is_never_passed(budget: u64, tpm: u64, error_rate: f64, seed: u64) -> Result<(), TestCaseError> {
+fn is_never_passed(
+    plan: fn(&BedrockTpmTester) -> Plan,
+    quotas: (u64, u64),
+    error_rate: f64,
+    seed: u64,
+) -> Result<(), TestCaseError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    runtime.unwrap().block_on(run_on_a_budget(plan, quotas, error_rate, seed))
+}
+
+async fn run_on_a_budget(
+    plan: fn(&BedrockTpmTester) -> Plan,
+    (budget, tpm): (u64, u64),
+    error_rate: f64,
+    seed: u64,
+) -> Result<(), TestCaseError> {
     let id = MechanismId::ALL[seed as usize % MechanismId::ALL.len()];
     let emulator = EmulatorConfig {
         tokens: Some(Mechanism::per_minute(id, tpm)),
@@ -144,9 +177,8 @@ async fn is_never_passed(budget: u64, tpm: u64, error_rate: f64, seed: u64) -> R
     let clock = Clock::virtual_from(Timestamp::EPOCH.plus_seconds(86_400.0));
     let settings = Settings { tpm: Some(tpm), budget_tokens: Some(budget), seed, ..Settings::default() };
     let mut tester = BedrockTpmTester::simulated(emulator, clock, settings).unwrap();
-    let phases = protocol::classic(Some(tpm), None).unwrap();
-    let schedule = protocol::Schedule::new(phases, tester.trace(), clock.now());
-    if let Err(error) = schedule.run(&mut tester).await {
+    let plan = plan(&tester);
+    if let Err(error) = plan.run(&mut tester).await {
         prop_assert!(error.is_budget() || error.is_setup(), "{error}");
     }
     let over = tester.trace().count(|outcome| outcome == Outcome::Throttled(ThrottleMessage::TokensPerDay));
@@ -157,10 +189,17 @@ async fn is_never_passed(budget: u64, tpm: u64, error_rate: f64, seed: u64) -> R
 
 proptest! {
     #[test]
-    fn the_budget_is_never_passed(
+    fn the_classic_protocol_keeps_to_its_budget(
         budget in 1_u64..40_000, tpm in 48_u64..20_000, error_rate in 0.0..0.6, seed in any::<u64>(),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-        runtime.unwrap().block_on(is_never_passed(budget, tpm, error_rate, seed))?;
+        is_never_passed(classic_plan, (budget, tpm), error_rate, seed)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4))]
+    #[test]
+    fn the_adaptive_protocol_keeps_to_its_budget(budget in 1_u64..10_000, error_rate in 0.0..0.2, seed in any::<u64>()) {
+        is_never_passed(adaptive_plan, (budget, 8_000), error_rate, seed)?;
     }
 }

@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use super::{FAILURE, INCONCLUSIVE, VERDICT, WRONG_USAGE};
 
-const MEASURE: [&str; 5] = ["measure", "--json", "--trace", "t.jsonl", "--seed=1"];
-const RESUME: [&str; 4] = ["measure", "--json", "--resume", "t.jsonl"];
+const MEASURE: [&str; 6] = ["measure", "--protocol=classic", "--json", "--seed=1", "--trace", "t.jsonl"];
+const RESUME: [&str; 5] = ["measure", "--protocol=classic", "--json", "--resume", "t.jsonl"];
 
-/// Resumes `t.jsonl` to its end and checks that the verdict is over every line of it.
-async fn resumed(program: &Program) -> Value {
-    let finished = program.run(&RESUME).await;
+/// Resumes `t.jsonl` with these arguments to its end and checks that the verdict is over every line of it.
+async fn resumed(program: &Program, arguments: &[&str]) -> Value {
+    let finished = program.run(arguments).await;
     assert!([Some(VERDICT), Some(INCONCLUSIVE)].contains(&finished.status), "{finished:?}");
     let measured = finished.json();
     assert_eq!(measured["partial"], false);
@@ -31,10 +31,13 @@ async fn keeps_its_trace_and_says_how_to_go_on(signal: Signal) {
     let stopped = running.finish().await;
     assert_eq!(stopped.status, Some(FAILURE), "{stopped:?}");
     assert_eq!(stopped.json()["partial"], true);
-    assert!(stopped.stderr.contains("bedrock-tpm measure --resume t.jsonl"), "{stopped:?}");
+    assert!(
+        stopped.stderr.contains("bedrock-tpm measure --resume t.jsonl --protocol classic"),
+        "{stopped:?}"
+    );
     assert!(program.read("report.html").to_lowercase().contains("partial"));
     let kept = program.read("t.jsonl");
-    resumed(&program).await;
+    resumed(&program, &RESUME).await;
     assert!(program.read("t.jsonl").starts_with(&kept));
 }
 
@@ -55,7 +58,7 @@ async fn goes_on_after_a_kill_at(lines: usize) {
     running.signal(Signal::KILL);
     assert_eq!(running.finish().await.status, None);
     let kept = program.read("t.jsonl");
-    resumed(&program).await;
+    resumed(&program, &RESUME).await;
     assert!(program.read("t.jsonl").starts_with(&kept[..kept.rfind('\n').map_or(0, |end| end + 1)]));
 }
 
@@ -69,6 +72,16 @@ async fn killed_in_the_middle() {
     goes_on_after_a_kill_at(3).await;
 }
 
+#[tokio::test]
+async fn the_adaptive_protocol_goes_on_after_a_kill() {
+    let program = Program::default();
+    let mut running = program.start(&["measure", "--seed=4", "--time-scale=30", "--trace", "t.jsonl"]);
+    running.until_lines(&program.path("t.jsonl"), 5).await;
+    running.signal(Signal::KILL);
+    assert_eq!(running.finish().await.status, None);
+    resumed(&program, &["measure", "--json", "--resume", "t.jsonl"]).await;
+}
+
 /// A kill leaves a prefix of what would have been written: here cut off before, in and after a line's end.
 async fn goes_on_from_line(line: usize) {
     let program = Program::default();
@@ -77,7 +90,7 @@ async fn goes_on_from_line(line: usize) {
     let start = whole.split_inclusive('\n').take(line).map(str::len).sum::<usize>();
     for end in [start.saturating_sub(1), start, start + 300] {
         program.write("t.jsonl", &whole[..end]);
-        resumed(&program).await;
+        resumed(&program, &RESUME).await;
         let complete = whole[..=end].rfind("}\n").map_or(0, |end| end + 1);
         assert!(program.read("t.jsonl").starts_with(&whole[..complete]), "cut off at {end}");
     }
@@ -103,7 +116,7 @@ async fn a_complete_run_sends_nothing_more() {
     let program = Program::default();
     let measured = program.run(&MEASURE).await.json();
     let whole = program.read("t.jsonl");
-    let again = resumed(&program).await;
+    let again = resumed(&program, &RESUME).await;
     assert_eq!(program.read("t.jsonl"), whole);
     assert_eq!(again["verdict"], measured["verdict"]);
     assert_eq!(again["probability"], measured["probability"]);
