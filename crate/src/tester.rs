@@ -1,23 +1,26 @@
 //! The instrument: paced requests that are watched, recorded and judged.
 
+mod limits;
 mod padding;
+mod results;
 mod settings;
+mod start;
 mod summary;
 
+pub(crate) use limits::LARGEST_REQUEST_TOKENS;
 pub use settings::Settings;
 pub use summary::{PhaseSummary, Summary};
 
-use std::path::Path;
 use std::sync::Arc;
 
+use limits::spent;
 use padding::Padding;
 
 use serde_json::{Map, Value};
 
 use crate::{
-    Assumptions, Chart, Clock, Diagnosis, Emulator, EmulatorConfig, EmulatorServer, Endpoint, Error,
-    Observation, Outcome, Report, Request, Response, Result, Target, Timestamp, Trace, Verdict, analyze,
-    trace::without_account_ids,
+    Clock, Diagnosis, Emulator, EmulatorServer, Endpoint, Error, Observation, Outcome, Request, Response,
+    Result, Timestamp, Trace, trace::without_account_ids,
 };
 
 /// What the tester is doing, for callers that show progress.
@@ -41,12 +44,6 @@ pub const EMBEDDED: &str = "emulator";
 
 /// A wait for a second that has begun this recently is over, in seconds.
 const LATENESS_S: f64 = crate::LATE_AFTER_S;
-/// The largest probe where a quota of requests is measured, in tokens.
-const LARGEST_FOR_REQUESTS: u64 = 32;
-/// The largest probe where nothing is known of the quota, in tokens.
-const LARGEST_UNKNOWN: u64 = 10_000;
-/// No model on Bedrock takes more tokens than this in one request.
-pub(crate) const LARGEST_REQUEST_TOKENS: u64 = 1_000_000;
 /// A protocol is given up after so many failures in a row.
 const FAILURES_IN_A_ROW: usize = 3;
 
@@ -93,106 +90,6 @@ pub struct BedrockTpmTester {
 }
 
 impl BedrockTpmTester {
-    /// A tester for AWS or for any Bedrock-compatible endpoint.
-    ///
-    /// # Errors
-    /// A usage error if the settings are out of range; a setup error, with its remedy, if there are no credentials or
-    /// no Region; a trace or output error if the trace cannot be used.
-    pub async fn connect(target: Target, settings: Settings) -> Result<Self> {
-        let settings = settings.validated()?;
-        let clock = Clock::scaled(settings.time_scale)?;
-        let endpoint = Endpoint::connect(&target, settings.timeouts, clock).await?;
-        Self::new(endpoint, clock, settings, None)
-    }
-
-    /// A tester for an emulator of its own, over HTTP on a free loopback port.
-    ///
-    /// # Errors
-    /// A usage error if the settings or the emulator's are out of range; a trace or output error if the trace cannot
-    /// be used.
-    pub async fn emulated(emulator: EmulatorConfig, settings: Settings) -> Result<Self> {
-        let settings = settings.validated()?;
-        let clock = Clock::scaled(settings.time_scale)?;
-        let emulator = Arc::new(Emulator::new(emulator, clock)?);
-        let server = EmulatorServer::on_loopback(emulator.clone(), 0)?;
-        let target = Target::Url { url: server.url().to_owned(), region: None };
-        let endpoint = Endpoint::connect(&target, settings.timeouts, clock).await?;
-        Self::new(endpoint, clock, settings, Some((emulator, Some(server))))
-    }
-
-    /// A tester for an emulator in the same process, without HTTP, on any clock: a virtual one needs no time at all.
-    ///
-    /// # Errors
-    /// As [`emulated`](Self::emulated).
-    pub fn simulated(emulator: EmulatorConfig, clock: Clock, settings: Settings) -> Result<Self> {
-        let emulator = Arc::new(Emulator::new(emulator, clock)?);
-        let endpoint = Endpoint::simulated(emulator.clone());
-        Self::new(endpoint, clock, settings.validated()?, Some((emulator, None)))
-    }
-
-    fn new(
-        endpoint: Endpoint,
-        clock: Clock,
-        settings: Settings,
-        emulator: Option<(Arc<Emulator>, Option<EmulatorServer>)>,
-    ) -> Result<Self> {
-        let trace = settings.open_trace()?;
-        let address = if emulator.is_some() { EMBEDDED } else { endpoint.name() }.to_owned();
-        let tester = Self {
-            endpoint,
-            clock,
-            settings,
-            phase: trace.observations().last().map_or("requests".into(), |last| last.phase.clone()),
-            scheduled: None,
-            address,
-            spent: trace
-                .observations()
-                .iter()
-                .map(|o| spent(o, Padding::at_most_unmeasured(o.tokens_estimated)))
-                .sum(),
-            trace,
-            padding: Padding::default(),
-            failing: None,
-            listener: None,
-            emulator,
-        };
-        tester.check_continues()?;
-        tester.restore_emulator();
-        Ok(tester)
-    }
-
-    /// An emulator that starts anew forgets what a resumed run has used; it is told again.
-    fn restore_emulator(&self) {
-        let Some((emulator, _)) = &self.emulator else { return };
-        for observation in self.trace.observations().iter().filter(|o| o.outcome().is_admitted()) {
-            emulator.charge(observation.sent, observation.settled(1).unwrap_or(observation.tokens_estimated));
-        }
-    }
-
-    /// A trace is of one quota, so a run that goes on with it must send to the same.
-    fn check_continues(&self) -> Result<()> {
-        let Some(last) = self.trace.observations().last() else { return Ok(()) };
-        let pairs = [
-            ("model", last.model.clone(), without_account_ids(&self.settings.model)),
-            ("Region", last.region.clone(), self.endpoint.region().to_owned()),
-            ("endpoint", last.endpoint.clone(), self.address.clone()),
-            ("time scale", last.time_scale.to_string(), self.clock.scale().to_string()),
-        ];
-        if let Some((what, theirs, ours)) = pairs.into_iter().find(|(_, theirs, ours)| theirs != ours) {
-            return Err(Error::usage(format!(
-                "the trace is of {what} {theirs}, not {ours}; resume with the same, or begin a new trace"
-            )));
-        }
-        if last.finished > self.clock.now() {
-            return Err(Error::usage(format!(
-                "the trace ends at {}, which is still to come (scaled time starts over at midnight UTC); begin a new \
-                 trace",
-                last.finished
-            )));
-        }
-        Ok(())
-    }
-
     /// Calls `listener` with everything that happens from now on.
     pub fn on_event(&mut self, listener: impl FnMut(&Event) + Send + 'static) {
         self.listener = Some(Box::new(listener));
@@ -304,50 +201,6 @@ impl BedrockTpmTester {
         written.map(|()| observation)
     }
 
-    fn check_size(&self, tokens: u64) -> Result<()> {
-        match self.settings.tpm {
-            _ if tokens == 0 => Err(Error::usage("a request of 0 tokens is not possible; use 1 or more")),
-            _ if tokens > LARGEST_REQUEST_TOKENS => Err(Error::usage(format!(
-                "a request of {tokens} tokens is more than any model on Bedrock takes; use {LARGEST_REQUEST_TOKENS} or \
-                 fewer"
-            ))),
-            Some(tpm) if tokens > tpm => Err(Error::usage(format!(
-                "a request of {tokens} tokens can never be admitted by a quota of {tpm} tokens per minute; use {tpm} \
-                 or fewer"
-            ))),
-            _ => Ok(()),
-        }
-    }
-
-    fn check_budget(&self, next: u64) -> Result<()> {
-        let Some(budget) = self.settings.budget_tokens else { return Ok(()) };
-        let spent = self.spent;
-        if spent + next <= budget {
-            return Ok(());
-        }
-        Err(Error::budget(format!(
-            "the next request might use {next} tokens, and {spent} of the budget of {budget} are spent; raise \
-             --budget-tokens to go on"
-        )))
-    }
-
-    /// The largest probe that is sensible: the stated quota, a small one for a quota of requests, or else a twentieth
-    /// of the token budget.
-    pub(crate) fn largest_probe(&self) -> u64 {
-        let largest = match self.settings {
-            Settings { tpm: Some(tpm), .. } => tpm,
-            Settings { rpm: Some(_), .. } => LARGEST_FOR_REQUESTS,
-            Settings { budget_tokens: Some(budget), .. } => budget / 20,
-            _ => LARGEST_UNKNOWN,
-        };
-        largest.min(LARGEST_REQUEST_TOKENS)
-    }
-
-    /// Tokens spent so far, where every request counts that may have been charged.
-    pub fn spent_at_most(&self) -> u64 {
-        self.spent
-    }
-
     fn observation(
         &self,
         response: Response,
@@ -386,54 +239,6 @@ impl BedrockTpmTester {
         self.trace.append(Observation { name: name.to_owned(), ..observation.clone() })
     }
 
-    /// What happened so far, by phase.
-    pub fn summary(&self) -> Summary {
-        Summary::of(self.trace.observations())
-    }
-
-    /// What the observations so far show.
-    pub fn verdict(&self) -> Verdict {
-        analyze(self.trace.observations(), &self.assumptions())
-    }
-
-    /// Status against time.
-    pub fn chart(&self) -> Chart {
-        Chart::new(self.trace.observations(), Some(&self.verdict()))
-    }
-
-    /// Writes the verdict, the chart and the table of requests as one HTML file.
-    ///
-    /// # Errors
-    /// An output error if the file cannot be written.
-    pub fn save_report(&self, path: impl AsRef<Path>) -> Result<()> {
-        Report::new(self.trace.observations(), self.verdict(), false).save(path)
-    }
-
-    /// The observations so far.
-    pub fn trace(&self) -> &Trace {
-        &self.trace
-    }
-
-    /// The settings in force.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    /// The clock that the requests are paced by.
-    pub fn clock(&self) -> Clock {
-        self.clock
-    }
-
-    /// What the tester's own emulator really enforces, if it has one.
-    pub fn enforced(&self) -> Option<EmulatorConfig> {
-        self.emulator.as_ref().map(|(emulator, _)| emulator.config())
-    }
-
-    pub(crate) fn assumptions(&self) -> Assumptions {
-        let Settings { tpm, rpm, confidence, seed, .. } = self.settings;
-        Assumptions { tpm, rpm, confidence, seed }
-    }
-
     /// What an analysis or a resumed run needs to know again. The emulator is described once, in the first line.
     fn extra_fields(&self) -> Map<String, Value> {
         let Settings { tpm, rpm, seed, .. } = self.settings;
@@ -452,13 +257,5 @@ impl BedrockTpmTester {
         if let Some(listener) = &mut self.listener {
             listener(event);
         }
-    }
-}
-
-/// What a request was charged; if nobody says, as where it failed, `at_most`.
-fn spent(observation: &Observation, at_most: u64) -> u64 {
-    match observation.outcome() {
-        Outcome::Throttled(_) => 0,
-        Outcome::Admitted | Outcome::Failed => observation.settled(1).unwrap_or(at_most),
     }
 }

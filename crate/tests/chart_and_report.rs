@@ -320,7 +320,7 @@ fn the_verdict_reads_as_sentences() {
     }
     assert_eq!(
         conclusive().headline(),
-        "fixed window, clock-aligned: 8000 in 60 s (>99.9 %), limiting tokens per minute"
+        "clock-aligned window of 8000 in 60 s (>99.9 %), limiting tokens per minute"
     );
     assert!(conclusive().to_string().contains("absolute (>99.9 %)"));
     let nothing = Verdict {

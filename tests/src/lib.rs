@@ -3,6 +3,7 @@
 mod program;
 mod server;
 pub mod truth;
+pub mod validation;
 
 pub use program::{Finished, Program, Running};
 pub use server::{answering, deaf, refusing};

@@ -9,7 +9,7 @@ use crate::{QuotaKind, Timestamp};
 /// Particles are drawn anew once fewer than this share of them carries the weight.
 const RESAMPLE_BELOW: f64 = 0.5;
 /// Metropolis steps that each particle takes after it was drawn anew.
-const MOVES: usize = 3;
+const MOVES: usize = 8;
 
 /// The posterior of one class, as weighted particles, and how well the class has predicted the trace so far.
 ///
@@ -30,7 +30,9 @@ pub(super) struct Belief {
 #[derive(Clone, Debug)]
 struct Particle {
     point: Point,
-    seed: u64,
+    /// What decides everything uncertain, each from an observation on: a particle that was drawn twice must not have
+    /// the same future twice.
+    seeds: Vec<(usize, u64)>,
     replay: Replay,
     log_likelihood: f64,
     weight: f64,
@@ -51,7 +53,7 @@ impl Belief {
             .map(|_| {
                 let (point, seed) = (rng.random(), rng.random());
                 let replay = Replay::new(class.hypothesis(kind, stated, &point), first, seed);
-                Particle { point, seed, replay, log_likelihood: 0.0, weight }
+                Particle { point, seeds: vec![(0, seed)], replay, log_likelihood: 0.0, weight }
             })
             .collect();
         Self { class, kind, stated, first, particles, log_evidence: 0.0, rng }
@@ -71,7 +73,7 @@ impl Belief {
         self.particles.iter_mut().for_each(|particle| particle.weight /= total);
         let effective = 1.0 / self.particles.iter().map(|particle| particle.weight.powi(2)).sum::<f64>();
         if worth_it && effective < RESAMPLE_BELOW * self.particles.len() as f64 {
-            self.resample();
+            self.resample(history.len());
             for _ in 0..MOVES {
                 self.move_all(history);
             }
@@ -106,7 +108,7 @@ impl Belief {
     }
 
     /// Systematic resampling: each particle is kept as often as its weight says, up to rounding.
-    fn resample(&mut self) {
+    fn resample(&mut self, observed: usize) {
         let count = self.particles.len();
         let weight = 1.0 / count as f64;
         let mut position = self.rng.random::<f64>() * weight;
@@ -115,7 +117,9 @@ impl Belief {
         for particle in &self.particles {
             cumulated += particle.weight;
             while position < cumulated && drawn.len() < count {
-                drawn.push(Particle { weight, ..particle.clone() });
+                let mut again = Particle { weight, ..particle.clone() };
+                again.renew(observed, self.rng.random());
+                drawn.push(again);
                 position += weight;
             }
         }
@@ -123,37 +127,73 @@ impl Belief {
     }
 
     /// One Metropolis step for each particle. The prior is uniform and the steps symmetric, so only likelihoods
-    /// decide; everything uncertain about the replay is redrawn through its seed half of the time.
+    /// decide. A step changes the hypothesis, or what was uncertain from some observation on, or both.
     fn move_all(&mut self, history: &[Evidence]) {
         for index in 0..self.particles.len() {
-            let point = step(&self.particles[index].point, &mut self.rng);
-            let seed = if self.rng.random() { self.rng.random() } else { self.particles[index].seed };
-            let acceptable = self.particles[index].log_likelihood + self.rng.random::<f64>().ln();
-            let mut replay = Replay::new(self.hypothesis(&point), self.first, seed);
-            let mut log_likelihood = 0.0;
-            // A likelihood only ever falls, so a hopeless replay can stop early.
-            let acceptable_so_far = history.iter().all(|evidence| {
-                log_likelihood += replay.step(evidence).ln();
-                log_likelihood >= acceptable
-            });
-            if acceptable_so_far {
+            let old = &self.particles[index];
+            let (mut point, mut seeds) = (old.point, old.seeds.clone());
+            let what = self.rng.random_range(0..3);
+            if what != 0 {
+                point = step(&old.point, &mut self.rng);
+            }
+            if what != 1 {
+                let from = self.rng.random_range(0..history.len());
+                seeds.retain(|(start, _)| *start < from);
+                seeds.push((from, self.rng.random()));
+            }
+            let acceptable = old.log_likelihood + self.rng.random::<f64>().ln();
+            if let Some(moved) = self.replayed(point, seeds, history, acceptable) {
                 let weight = self.particles[index].weight;
-                self.particles[index] = Particle { point, seed, replay, log_likelihood, weight };
+                self.particles[index] = Particle { weight, ..moved };
             }
         }
     }
+
+    /// A particle replayed over the whole history, unless its log likelihood falls below `acceptable`: it only ever
+    /// falls, so a hopeless replay stops early.
+    fn replayed(
+        &self,
+        point: Point,
+        seeds: Vec<(usize, u64)>,
+        history: &[Evidence],
+        acceptable: f64,
+    ) -> Option<Particle> {
+        let mut replay = Replay::new(self.hypothesis(&point), self.first, seeds[0].1);
+        let mut reseeded = seeds[1..].iter().peekable();
+        let mut log_likelihood = 0.0;
+        for (index, evidence) in history.iter().enumerate() {
+            while let Some((_, seed)) = reseeded.next_if(|(from, _)| *from <= index) {
+                replay.reseed(*seed);
+            }
+            log_likelihood += replay.step(evidence).ln();
+            if log_likelihood < acceptable {
+                return None;
+            }
+        }
+        for (_, seed) in reseeded {
+            replay.reseed(*seed);
+        }
+        Some(Particle { point, seeds, replay, log_likelihood, weight: 0.0 })
+    }
 }
 
-/// A small step in some coordinates, a new start in others; the cube has no walls, it wraps around.
+impl Particle {
+    fn renew(&mut self, observed: usize, seed: u64) {
+        self.seeds.push((observed, seed));
+        self.replay.reseed(seed);
+    }
+}
+
+/// One or two coordinates move: a little, less than that, or to anywhere. The cube has no walls, it wraps around.
 fn step(point: &Point, rng: &mut impl Rng) -> Point {
     let mut moved = *point;
-    for coordinate in moved.iter_mut().take(DIMENSIONS) {
-        match rng.random_range(0..6) {
-            0 => *coordinate = rng.random(),
-            1 => *coordinate = (*coordinate + rng.random_range(-0.05..0.05)).rem_euclid(1.0),
-            2 => *coordinate = (*coordinate + rng.random_range(-0.005..0.005)).rem_euclid(1.0),
-            _ => {}
-        }
+    for _ in 0..rng.random_range(1..=2) {
+        let coordinate = &mut moved[rng.random_range(0..DIMENSIONS)];
+        *coordinate = match rng.random_range(0..3) {
+            0 => rng.random(),
+            1 => (*coordinate + rng.random_range(-0.05..0.05)).rem_euclid(1.0),
+            _ => (*coordinate + rng.random_range(-0.005..0.005)).rem_euclid(1.0),
+        };
     }
     moved
 }

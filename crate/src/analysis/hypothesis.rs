@@ -115,6 +115,11 @@ impl Replay {
         if evidence.informative { probability } else { 1.0 }
     }
 
+    /// From here on, `seed` decides what is uncertain.
+    pub(super) fn reseed(&mut self, seed: u64) {
+        self.rng = Pcg64Mcg::seed_from_u64(seed);
+    }
+
     pub(super) fn limiter(&self) -> &AnyLimiter {
         &self.limiter
     }

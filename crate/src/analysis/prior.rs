@@ -118,13 +118,8 @@ impl Class {
         };
         let ceiling = mechanism.ceiling();
         let others = if active < OTHERS_ARE_ACTIVE {
-            let request_cost = match kind {
-                // One by one, the requests of others in a large quota would take longer to replay than to send.
-                QuotaKind::Requests => scaled(ceiling, 0.01),
-                QuotaKind::Tokens | QuotaKind::TokensPerDay => {
-                    scaled(ceiling, 0.01 + 0.09 * active / OTHERS_ARE_ACTIVE)
-                }
-            };
+            // In a large quota of requests these are bursts, so that no quota means more events than another.
+            let request_cost = scaled(ceiling, 0.01 + 0.09 * active / OTHERS_ARE_ACTIVE);
             Others { use_per_s: share * OTHERS_SHARE * limit as f64 / 60.0, request_cost, before: None }
         } else {
             Others::default()

@@ -1,0 +1,55 @@
+use std::path::Path;
+
+use super::{BedrockTpmTester, Settings, Summary};
+use crate::{Assumptions, Chart, Clock, EmulatorConfig, Report, Result, Trace, Verdict, analyze};
+
+/// What a tester has found out so far.
+impl BedrockTpmTester {
+    /// What happened so far, by phase.
+    pub fn summary(&self) -> Summary {
+        Summary::of(self.trace.observations())
+    }
+
+    /// What the observations so far show.
+    pub fn verdict(&self) -> Verdict {
+        analyze(self.trace.observations(), &self.assumptions())
+    }
+
+    /// Status against time.
+    pub fn chart(&self) -> Chart {
+        Chart::new(self.trace.observations(), Some(&self.verdict()))
+    }
+
+    /// Writes the verdict, the chart and the table of requests as one HTML file.
+    ///
+    /// # Errors
+    /// An output error if the file cannot be written.
+    pub fn save_report(&self, path: impl AsRef<Path>) -> Result<()> {
+        Report::new(self.trace.observations(), self.verdict(), false).save(path)
+    }
+
+    /// The observations so far.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The clock that the requests are paced by.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// What the tester's own emulator really enforces, if it has one.
+    pub fn enforced(&self) -> Option<EmulatorConfig> {
+        self.emulator.as_ref().map(|(emulator, _)| emulator.config())
+    }
+
+    pub(crate) fn assumptions(&self) -> Assumptions {
+        let Settings { tpm, rpm, confidence, seed, .. } = self.settings;
+        Assumptions { tpm, rpm, confidence, seed }
+    }
+}

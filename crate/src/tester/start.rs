@@ -1,0 +1,110 @@
+use std::sync::Arc;
+
+use super::limits::spent;
+use super::padding::Padding;
+use super::{BedrockTpmTester, EMBEDDED, Settings};
+use crate::trace::without_account_ids;
+use crate::{Clock, Emulator, EmulatorConfig, EmulatorServer, Endpoint, Error, Result, Target};
+
+/// How a tester begins: connected, or with an emulator of its own, and possibly from a trace.
+impl BedrockTpmTester {
+    /// A tester for AWS or for any Bedrock-compatible endpoint.
+    ///
+    /// # Errors
+    /// A usage error if the settings are out of range; a setup error, with its remedy, if there are no credentials or
+    /// no Region; a trace or output error if the trace cannot be used.
+    pub async fn connect(target: Target, settings: Settings) -> Result<Self> {
+        let settings = settings.validated()?;
+        let clock = Clock::scaled(settings.time_scale)?;
+        let endpoint = Endpoint::connect(&target, settings.timeouts, clock).await?;
+        Self::new(endpoint, clock, settings, None)
+    }
+
+    /// A tester for an emulator of its own, over HTTP on a free loopback port.
+    ///
+    /// # Errors
+    /// A usage error if the settings or the emulator's are out of range; a trace or output error if the trace cannot
+    /// be used.
+    pub async fn emulated(emulator: EmulatorConfig, settings: Settings) -> Result<Self> {
+        let settings = settings.validated()?;
+        let clock = Clock::scaled(settings.time_scale)?;
+        let emulator = Arc::new(Emulator::new(emulator, clock)?);
+        let server = EmulatorServer::on_loopback(emulator.clone(), 0)?;
+        let target = Target::Url { url: server.url().to_owned(), region: None };
+        let endpoint = Endpoint::connect(&target, settings.timeouts, clock).await?;
+        Self::new(endpoint, clock, settings, Some((emulator, Some(server))))
+    }
+
+    /// A tester for an emulator in the same process, without HTTP, on any clock: a virtual one needs no time at all.
+    ///
+    /// # Errors
+    /// As [`emulated`](Self::emulated).
+    pub fn simulated(emulator: EmulatorConfig, clock: Clock, settings: Settings) -> Result<Self> {
+        let emulator = Arc::new(Emulator::new(emulator, clock)?);
+        let endpoint = Endpoint::simulated(emulator.clone());
+        Self::new(endpoint, clock, settings.validated()?, Some((emulator, None)))
+    }
+
+    fn new(
+        endpoint: Endpoint,
+        clock: Clock,
+        settings: Settings,
+        emulator: Option<(Arc<Emulator>, Option<EmulatorServer>)>,
+    ) -> Result<Self> {
+        let trace = settings.open_trace()?;
+        let address = if emulator.is_some() { EMBEDDED } else { endpoint.name() }.to_owned();
+        let tester = Self {
+            endpoint,
+            clock,
+            settings,
+            phase: trace.observations().last().map_or("requests".into(), |last| last.phase.clone()),
+            scheduled: None,
+            address,
+            spent: trace
+                .observations()
+                .iter()
+                .map(|o| spent(o, Padding::at_most_unmeasured(o.tokens_estimated)))
+                .sum(),
+            trace,
+            padding: Padding::default(),
+            failing: None,
+            listener: None,
+            emulator,
+        };
+        tester.check_continues()?;
+        tester.restore_emulator();
+        Ok(tester)
+    }
+
+    /// An emulator that starts anew forgets what a resumed run has used; it is told again.
+    fn restore_emulator(&self) {
+        let Some((emulator, _)) = &self.emulator else { return };
+        for observation in self.trace.observations().iter().filter(|o| o.outcome().is_admitted()) {
+            emulator.charge(observation.sent, observation.settled(1).unwrap_or(observation.tokens_estimated));
+        }
+    }
+
+    /// A trace is of one quota, so a run that goes on with it must send to the same.
+    fn check_continues(&self) -> Result<()> {
+        let Some(last) = self.trace.observations().last() else { return Ok(()) };
+        let pairs = [
+            ("model", last.model.clone(), without_account_ids(&self.settings.model)),
+            ("Region", last.region.clone(), self.endpoint.region().to_owned()),
+            ("endpoint", last.endpoint.clone(), self.address.clone()),
+            ("time scale", last.time_scale.to_string(), self.clock.scale().to_string()),
+        ];
+        if let Some((what, theirs, ours)) = pairs.into_iter().find(|(_, theirs, ours)| theirs != ours) {
+            return Err(Error::usage(format!(
+                "the trace is of {what} {theirs}, not {ours}; resume with the same, or begin a new trace"
+            )));
+        }
+        if last.finished > self.clock.now() {
+            return Err(Error::usage(format!(
+                "the trace ends at {}, which is still to come (scaled time starts over at midnight UTC); begin a new \
+                 trace",
+                last.finished
+            )));
+        }
+        Ok(())
+    }
+}
