@@ -20,11 +20,12 @@ use crate::{
     Binding, Candidate, ClockAnswer, Conclusion, Observation, Outcome, QuotaKind, Ranked, Result, Spent,
     Verdict,
 };
+use belief::Effort;
 use evidence::Evidence;
 use posterior::Posterior;
 
-/// Particles a class: enough that rare explanations are found for every seed.
-const PARTICLES: usize = 2_000;
+/// Enough particles that rare explanations are found for every seed.
+const EFFORT: Effort = Effort { particles: 2_000, moves: 3 };
 
 /// What is taken as known before the trace is read.
 #[derive(Clone, Debug)]
@@ -71,7 +72,7 @@ impl Assumptions {
 /// Never fails: a trace that shows nothing gives a verdict that says so.
 pub fn analyze(observations: &[Observation], assumptions: &Assumptions) -> Verdict {
     let evidence = Evidence::from_observations(observations);
-    let posterior = Posterior::of(&evidence, assumptions, PARTICLES);
+    let posterior = Posterior::of(&evidence, assumptions, EFFORT);
     let verdict = judge(observations, assumptions, &evidence, &posterior);
     match without_late(observations, &evidence) {
         Some(punctual) => doubted(verdict, observations, assumptions, &punctual),
@@ -168,7 +169,7 @@ fn doubted(
     assumptions: &Assumptions,
     punctual: &[Evidence],
 ) -> Verdict {
-    let other = judge(observations, assumptions, punctual, &Posterior::of(punctual, assumptions, PARTICLES));
+    let other = judge(observations, assumptions, punctual, &Posterior::of(punctual, assumptions, EFFORT));
     let late = requests(observations.iter().filter(|observation| observation.is_late()).count() as u64);
     let same = (other.verdict, other.clock_question, other.binding)
         == (verdict.verdict, verdict.clock_question, verdict.binding);

@@ -8,8 +8,6 @@ use crate::{QuotaKind, Timestamp};
 
 /// Particles are drawn anew once fewer than this share of them carries the weight.
 const RESAMPLE_BELOW: f64 = 0.5;
-/// Metropolis steps that each particle takes after it was drawn anew.
-const MOVES: usize = 8;
 
 /// The posterior of one class, as weighted particles, and how well the class has predicted the trace so far.
 ///
@@ -21,10 +19,19 @@ pub(super) struct Belief {
     pub kind: QuotaKind,
     stated: Option<u64>,
     first: Timestamp,
+    moves: usize,
     particles: Vec<Particle>,
     /// Log of the marginal likelihood of the trace so far.
     pub log_evidence: f64,
     rng: Pcg64Mcg,
+}
+
+/// How much work goes into a belief.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Effort {
+    pub particles: usize,
+    /// Metropolis steps that each particle takes after it was drawn anew.
+    pub moves: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -39,12 +46,12 @@ struct Particle {
 }
 
 impl Belief {
-    /// `count` particles of the prior, for a trace whose first request leaves at `first`.
+    /// Particles of the prior, for a trace whose first request leaves at `first`.
     pub(super) fn new(
         (class, kind): (Class, QuotaKind),
         stated: Option<u64>,
         first: Timestamp,
-        count: usize,
+        Effort { particles: count, moves }: Effort,
         seed: u64,
     ) -> Self {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
@@ -56,7 +63,7 @@ impl Belief {
                 Particle { point, seeds: vec![(0, seed)], replay, log_likelihood: 0.0, weight }
             })
             .collect();
-        Self { class, kind, stated, first, particles, log_evidence: 0.0, rng }
+        Self { class, kind, stated, first, moves, particles, log_evidence: 0.0, rng }
     }
 
     /// Takes in the last of `history`; the ones before it must have been taken in already. Particles that have lost their
@@ -74,7 +81,7 @@ impl Belief {
         let effective = 1.0 / self.particles.iter().map(|particle| particle.weight.powi(2)).sum::<f64>();
         if worth_it && effective < RESAMPLE_BELOW * self.particles.len() as f64 {
             self.resample(history.len());
-            for _ in 0..MOVES {
+            for _ in 0..self.moves {
                 self.move_all(history);
             }
         }

@@ -1,11 +1,12 @@
+use super::belief::Effort;
 use super::evidence::Evidence;
 use super::plan::{Probe, Terms, next_probe};
 use super::posterior::Posterior;
 use super::{Assumptions, analyze};
 use crate::{Candidate, Conclusion, Observation, Timestamp};
 
-/// Particles a class while searching; the announcement is checked with more, drawn anew.
-const SEARCH_PARTICLES: usize = 300;
+/// While searching; the announcement is checked with more particles, drawn anew.
+const SEARCH: Effort = Effort { particles: 300, moves: 8 };
 /// The first probe, as a share of the quota: large enough that the next ones meet it, small enough to fit.
 const FIRST_SHARE: f64 = 0.93;
 /// A leader must lead this often in a row, against probes chosen to refute it, before it is announced.
@@ -55,7 +56,7 @@ impl Inquiry {
         self.observations.push(observation.clone());
         let posterior = self
             .posterior
-            .get_or_insert_with(|| Posterior::new(&self.assumptions, evidence.earliest, SEARCH_PARTICLES));
+            .get_or_insert_with(|| Posterior::new(&self.assumptions, evidence.earliest, SEARCH));
         posterior.observe(evidence);
         if self.led == 0 && self.observations.len().is_multiple_of(RENEW_EVERY) {
             self.renew();
@@ -72,7 +73,7 @@ impl Inquiry {
         let evidence = Evidence::from_observations(&self.observations);
         let seed = self.assumptions.seed.wrapping_add(self.observations.len() as u64);
         let assumptions = Assumptions { seed, ..self.assumptions.clone() };
-        self.posterior = Some(Posterior::of(&evidence, &assumptions, SEARCH_PARTICLES));
+        self.posterior = Some(Posterior::of(&evidence, &assumptions, SEARCH));
     }
 
     fn note_leader(&mut self) {

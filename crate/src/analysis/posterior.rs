@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use super::Assumptions;
-use super::belief::Belief;
+use super::belief::{Belief, Effort};
 use super::evidence::Evidence;
 use super::hypothesis::Hypothesis;
 use super::prior::Class;
@@ -37,8 +37,8 @@ struct Shares {
 }
 
 impl Posterior {
-    /// What is thought before anything was seen, of a trace that begins at `first`, with so many particles a class.
-    pub(super) fn new(assumptions: &Assumptions, first: Timestamp, particles: usize) -> Self {
+    /// What is thought before anything was seen, of a trace that begins at `first`.
+    pub(super) fn new(assumptions: &Assumptions, first: Timestamp, effort: Effort) -> Self {
         let classes = KINDS.into_iter().flat_map(|(kind, kind_prior)| {
             Class::of(kind).iter().map(move |(class, prior)| (*class, kind, kind_prior * prior))
         });
@@ -47,7 +47,7 @@ impl Posterior {
             .map(|(index, (class, kind, prior))| {
                 let seed = assumptions.seed.wrapping_mul(1_000).wrapping_add(index as u64);
                 let stated = assumptions.stated(kind);
-                let belief = Belief::new((class, kind), stated, first, particles, seed);
+                let belief = Belief::new((class, kind), stated, first, effort, seed);
                 (belief, prior * (1.0 - SOMETHING_ELSE))
             })
             .collect();
@@ -62,9 +62,9 @@ impl Posterior {
     }
 
     /// What is thought after `evidence`, which is in order.
-    pub(super) fn of(evidence: &[Evidence], assumptions: &Assumptions, particles: usize) -> Self {
+    pub(super) fn of(evidence: &[Evidence], assumptions: &Assumptions, effort: Effort) -> Self {
         let first = evidence.first().map_or(Timestamp::EPOCH, |evidence| evidence.earliest);
-        let mut posterior = Self::new(assumptions, first, particles);
+        let mut posterior = Self::new(assumptions, first, effort);
         evidence.iter().cloned().for_each(|evidence| posterior.observe(evidence));
         posterior
     }
