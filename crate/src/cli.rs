@@ -114,10 +114,11 @@ fn ask(what: &str) -> Result<()> {
 
 /// Prints a document on stdout: JSON for programs, text for people.
 fn print<T: Serialize + ToString>(document: &T, json: bool) -> Result<()> {
-    match serde_json::to_string_pretty(document).ok().filter(|_| json) {
-        Some(document) => print_text(&document),
-        None => print_text(&document.to_string()),
-    }
+    let text = match json {
+        true => serde_json::to_string_pretty(document).unwrap_or_default(),
+        false => document.to_string(),
+    };
+    print_text(&text)
 }
 
 /// Prints a text on stdout. Whoever closes the pipe has read enough.

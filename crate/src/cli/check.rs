@@ -42,7 +42,8 @@ impl Check {
             }
         };
         let model = self.target.model();
-        if target.may_spend(clock)? && !self.target.yes {
+        let may_spend = target.may_spend(clock)?;
+        if may_spend && !self.target.yes {
             ask(&format!("This sends one request of about 20 tokens to {model}."))?;
         }
         let mut findings = Findings::default();
@@ -50,7 +51,10 @@ impl Check {
             Err(error) if error.is_usage() => return Err(error),
             Err(error) => findings.failed = Some(error.to_string()),
             Ok(endpoint) => {
-                findings.ok.push(format!("credentials found, Region {}", endpoint.region()));
+                findings.ok.push(match may_spend {
+                    true => format!("credentials found, Region {}", endpoint.region()),
+                    false => "the endpoint is on this machine and needs no credentials".into(),
+                });
                 findings.request(&endpoint, &model).await;
             }
         }

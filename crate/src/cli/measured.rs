@@ -77,7 +77,7 @@ impl fmt::Display for Measured {
         }
         writeln!(f, "\ntrace   {}", self.trace)?;
         if let Some(report) = &self.report {
-            writeln!(f, "report  {}", report)?;
+            writeln!(f, "report  {report}")?;
         }
         Ok(())
     }
