@@ -124,7 +124,10 @@ impl Figures {
             minutes: quantiles(runs, |run| run.verdict.spent.minutes),
             quotas: quantiles(runs, |run| run.verdict.spent.tokens as f64 / TPM as f64),
             requests: quantiles(runs, |run| run.verdict.spent.requests as f64),
-            calibration: [stated.iter().sum::<f64>() / named, count(Ending::Right) / named],
+            calibration: [
+                stated.iter().fold(0.0, |sum, stated| sum + stated) / named,
+                count(Ending::Right) / named,
+            ],
             confusion,
         }
     }
