@@ -28,8 +28,8 @@ pub use emulator::{
 pub use endpoint::{Diagnosis, Endpoint, Request, Response, Target, Timeouts};
 pub use error::{Error, Result};
 pub use limiter::{
-    AnchoredWindow, AnyLimiter, Decision, FixedWindow, Limiter, Mechanism, MechanismId, Pool, PoolDecision,
-    RejectedCost, SlidingCounter, SlidingLog, SteppedBucket, TokenBucket,
+    Admission, AnchoredWindow, AnyLimiter, Decision, ExponentialDecay, FixedWindow, Limiter, Mechanism,
+    MechanismId, Pool, PoolDecision, RejectedCost, SlidingCounter, SlidingLog, SteppedBucket, TokenBucket,
 };
 pub use quota::{QuotaKind, Usage, reserved_tokens, settled_tokens};
 pub use report::Report;

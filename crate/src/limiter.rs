@@ -2,6 +2,7 @@
 //! over a trace a hypothesis. A limiter is a pure state machine: time and cost go in, a [`Decision`] comes out.
 
 mod anchored_window;
+mod exponential_decay;
 mod fixed_window;
 mod mechanism;
 mod pool;
@@ -11,9 +12,10 @@ mod stepped_bucket;
 mod token_bucket;
 
 pub use anchored_window::AnchoredWindow;
+pub use exponential_decay::ExponentialDecay;
 pub use fixed_window::FixedWindow;
 pub use mechanism::{AnyLimiter, Mechanism, MechanismId};
-pub use pool::{Pool, PoolDecision, RejectedCost};
+pub use pool::{Admission, Pool, PoolDecision, RejectedCost};
 pub use sliding_counter::SlidingCounter;
 pub use sliding_log::SlidingLog;
 pub use stepped_bucket::SteppedBucket;

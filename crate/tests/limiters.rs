@@ -37,6 +37,8 @@ fn mechanisms() -> impl Strategy<Value = Mechanism> {
             let refill_per_s = capacity as f64 / fill_s;
             Mechanism::SteppedBucket { capacity, refill_per_s, tick_s, offset_s: tick_s * share }
         }),
+        (limits(), refill())
+            .prop_map(|(limit, time_constant_s)| Mechanism::ExponentialDecay { limit, time_constant_s }),
     ]
 }
 
@@ -123,6 +125,12 @@ fn is_within_bound(mechanism: Mechanism, admitted: &[(Timestamp, u64)]) -> bool 
                 capacity as f64 + refill_per_s * tick_s * ticks as f64
             })
         }
+        Mechanism::ExponentialDecay { limit, time_constant_s } => (0..admitted.len()).all(|last| {
+            let left = admitted[..=last].iter().map(|(at, cost)| {
+                *cost as f64 * (-admitted[last].0.seconds_since(*at) / time_constant_s).exp()
+            });
+            left.sum::<f64>() <= limit as f64 * (1.0 + 1e-9) + 1e-3
+        }),
     }
 }
 
@@ -155,9 +163,10 @@ proptest! {
                 prop_assert!(cost <= mechanism.ceiling() && at > now);
                 prop_assert!(limiter.check(at, cost).is_admitted(), "{at:?}: {}", limiter.remaining(at));
                 let wait = at.as_nanos() - now.as_nanos();
-                // A bucket's level is a float: a millionth of a token early is not early.
+                // The level of a bucket or a decay is a float: a millionth of a token early is not early.
                 let rounding = match mechanism {
                     Mechanism::TokenBucket { refill_per_s, .. } => 2_000 + nanos(2e-6 / refill_per_s),
+                    Mechanism::ExponentialDecay { .. } => 2_000,
                     _ => 1,
                 };
                 let just_before = Timestamp::from_nanos(at.as_nanos() - rounding);

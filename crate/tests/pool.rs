@@ -1,6 +1,8 @@
 //! What several quotas do together.
 
-use bedrock_tpm::{Limiter, Mechanism, MechanismId, Pool, PoolDecision, QuotaKind, RejectedCost, Timestamp};
+use bedrock_tpm::{
+    Admission, Limiter, Mechanism, MechanismId, Pool, PoolDecision, QuotaKind, RejectedCost, Timestamp,
+};
 use proptest::prelude::*;
 
 const START: Timestamp = Timestamp::from_nanos(1_752_585_515_000_000_000);
@@ -14,7 +16,7 @@ fn pair() -> impl Strategy<Value = (Mechanism, Mechanism)> {
 }
 
 fn pool((requests, tokens): (Mechanism, Mechanism), rejected: RejectedCost) -> Pool {
-    Pool::new([(QuotaKind::Requests, requests), (QuotaKind::Tokens, tokens)], rejected)
+    Pool::new([(QuotaKind::Requests, requests), (QuotaKind::Tokens, tokens)], rejected, Admission::Whole)
 }
 
 proptest! {
@@ -93,6 +95,18 @@ fn settling_replaces_the_reservation_by_what_was_used() {
 
 #[test]
 fn an_empty_pool_admits_everything() {
-    let mut pool = Pool::new([], RejectedCost::Everything);
+    let mut pool = Pool::new([], RejectedCost::Everything, Admission::Whole);
     assert_eq!(pool.admit(START, u64::MAX), PoolDecision::Admitted);
+}
+
+#[test]
+fn admission_until_exhausted_lets_one_request_overdraw() {
+    let bucket = Mechanism::per_minute(MechanismId::TokenBucket, 600);
+    let quotas = [(QuotaKind::Tokens, bucket)];
+    let mut pool = Pool::new(quotas, RejectedCost::Nothing, Admission::UntilExhausted);
+    assert_eq!(pool.admit(START, 599), PoolDecision::Admitted);
+    assert_eq!(pool.admit(START, 301), PoolDecision::Admitted);
+    // 300 are owed: 30 s at 10 a second, and a tenth of one for a first token.
+    assert_ne!(pool.admit(START.plus_seconds(30.05), 1), PoolDecision::Admitted);
+    assert_eq!(pool.admit(START.plus_seconds(30.15), 500), PoolDecision::Admitted);
 }

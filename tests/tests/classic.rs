@@ -24,9 +24,10 @@ fn answer_to(id: MechanismId) -> ClockAnswer {
     match id {
         MechanismId::FixedWindow => ClockAnswer::Absolute,
         MechanismId::AnchoredWindow | MechanismId::SlidingLog => ClockAnswer::Relative,
-        MechanismId::SlidingCounter | MechanismId::TokenBucket | MechanismId::SteppedBucket => {
-            ClockAnswer::Neither
-        }
+        MechanismId::SlidingCounter
+        | MechanismId::TokenBucket
+        | MechanismId::SteppedBucket
+        | MechanismId::ExponentialDecay => ClockAnswer::Neither,
     }
 }
 

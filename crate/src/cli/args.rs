@@ -2,7 +2,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bedrock_tpm::{
-    EmulatorConfig, Error, Mechanism, MechanismId, RejectedCost, Result, Settings, Target, Timeouts,
+    Admission, EmulatorConfig, Error, Mechanism, MechanismId, RejectedCost, Result, Settings, Target,
+    Timeouts,
 };
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
@@ -70,9 +71,15 @@ pub(super) struct EmulatorArgs {
     /// Seconds between refills of a stepped bucket [default: 10]
     #[arg(long, value_name = "S")]
     pub tick_s: Option<f64>,
+    /// Seconds in which an exponential decay forgets all but 1/e [default: 60]
+    #[arg(long, value_name = "S")]
+    pub time_constant_s: Option<f64>,
     /// What a rejected request consumes
     #[arg(long, value_name = "WHAT", default_value = "nothing")]
     pub rejected: RejectedCost,
+    /// How much of a request must fit for it to be admitted
+    #[arg(long, value_name = "WHAT", default_value = "whole")]
+    pub admission: Admission,
     /// Traffic of others in the account, as a fraction of the quota
     #[arg(long, value_name = "FRACTION", default_value_t = 0.0)]
     pub background: f64,
@@ -152,6 +159,7 @@ impl EmulatorArgs {
             requests: quotas.rpm.map(|limit| self.shaped(Mechanism::per_minute(id, limit))).transpose()?,
             tokens_per_day: self.tpd,
             rejected: self.rejected,
+            admission: self.admission,
             burndown: self.burndown,
             error_rate: self.error_rate,
             spurious_429: self.spurious_429,
@@ -169,6 +177,7 @@ impl EmulatorArgs {
             ("--offset-s", "offset_s", self.offset_s.map(Value::from)),
             ("--capacity", "capacity", self.capacity.map(Value::from)),
             ("--tick-s", "tick_s", self.tick_s.map(Value::from)),
+            ("--time-constant-s", "time_constant_s", self.time_constant_s.map(Value::from)),
         ];
         let mut shaped = serde_json::to_value(mechanism).unwrap_or_default();
         for (flag, name, value) in given {

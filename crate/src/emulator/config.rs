@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::background::Background;
 use crate::error::check_range;
-use crate::{Mechanism, QuotaKind, RejectedCost, Result};
+use crate::{Admission, Mechanism, QuotaKind, RejectedCost, Result};
 
 const DAY_S: f64 = 86_400.0;
 /// More requests of others a second would keep the emulator from answering ours.
@@ -21,6 +21,9 @@ pub struct EmulatorConfig {
     pub tokens_per_day: Option<u64>,
     /// What a rejected request consumes.
     pub rejected: RejectedCost,
+    /// How much of a request must fit for it to be admitted.
+    #[serde(default)]
+    pub admission: Admission,
     /// How many tokens each output token counts for when a request is settled, 1 to 100.
     pub burndown: u64,
     /// The shortest and the longest time a request takes, in seconds of the emulator's clock, 0 to 60. Admission is
@@ -43,6 +46,7 @@ impl Default for EmulatorConfig {
             requests: None,
             tokens_per_day: None,
             rejected: RejectedCost::Nothing,
+            admission: Admission::Whole,
             burndown: 1,
             latency_s: (0.3, 1.5),
             error_rate: 0.0,

@@ -68,7 +68,7 @@ impl Service {
     pub fn new(config: EmulatorConfig) -> Result<Self> {
         let config = config.validated()?;
         Ok(Self {
-            pool: Pool::new(config.quotas(), config.rejected),
+            pool: Pool::new(config.quotas(), config.rejected, config.admission),
             rng: Pcg64::seed_from_u64(config.seed),
             background: Background::new(&config),
             settlements: BinaryHeap::new(),

@@ -3,7 +3,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AnchoredWindow, Decision, FixedWindow, Limiter, SlidingCounter, SlidingLog, SteppedBucket, TokenBucket,
+    AnchoredWindow, Decision, ExponentialDecay, FixedWindow, Limiter, SlidingCounter, SlidingLog,
+    SteppedBucket, TokenBucket,
 };
 use crate::error::check_range;
 use crate::{Result, Timestamp};
@@ -25,17 +26,20 @@ pub enum MechanismId {
     TokenBucket,
     /// Refills in ticks.
     SteppedBucket,
+    /// Forgets what was used, the more the longer ago.
+    ExponentialDecay,
 }
 
 impl MechanismId {
     /// All mechanisms.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::FixedWindow,
         Self::AnchoredWindow,
         Self::SlidingLog,
         Self::SlidingCounter,
         Self::TokenBucket,
         Self::SteppedBucket,
+        Self::ExponentialDecay,
     ];
 
     /// The id in JSON and on the command line.
@@ -47,6 +51,7 @@ impl MechanismId {
             Self::SlidingCounter => "sliding_counter",
             Self::TokenBucket => "token_bucket",
             Self::SteppedBucket => "stepped_bucket",
+            Self::ExponentialDecay => "exponential_decay",
         }
     }
 }
@@ -74,11 +79,13 @@ pub enum Mechanism {
     TokenBucket { capacity: u64, refill_per_s: f64 },
     /// See [`SteppedBucket`].
     SteppedBucket { capacity: u64, refill_per_s: f64, tick_s: f64, offset_s: f64 },
+    /// See [`ExponentialDecay`].
+    ExponentialDecay { limit: u64, time_constant_s: f64 },
 }
 
 impl Mechanism {
     /// The mechanism `id` that enforces `limit` a minute, with the usual parameters: windows of 60 s aligned to the
-    /// clock, buckets of one minute's capacity, ticks of 10 s.
+    /// clock, buckets of one minute's capacity, ticks of 10 s, a time constant of 60 s.
     pub fn per_minute(id: MechanismId, limit: u64) -> Self {
         let (window_s, offset_s) = (60.0, 0.0);
         let refill_per_s = limit as f64 / 60.0;
@@ -91,6 +98,7 @@ impl Mechanism {
             MechanismId::SteppedBucket => {
                 Self::SteppedBucket { capacity: limit, refill_per_s, tick_s: 10.0, offset_s }
             }
+            MechanismId::ExponentialDecay => Self::ExponentialDecay { limit, time_constant_s: 60.0 },
         }
     }
 
@@ -103,6 +111,7 @@ impl Mechanism {
             Self::SlidingCounter { .. } => MechanismId::SlidingCounter,
             Self::TokenBucket { .. } => MechanismId::TokenBucket,
             Self::SteppedBucket { .. } => MechanismId::SteppedBucket,
+            Self::ExponentialDecay { .. } => MechanismId::ExponentialDecay,
         }
     }
 
@@ -112,12 +121,13 @@ impl Mechanism {
             Self::FixedWindow { limit, .. }
             | Self::AnchoredWindow { limit, .. }
             | Self::SlidingLog { limit, .. }
-            | Self::SlidingCounter { limit, .. } => limit,
+            | Self::SlidingCounter { limit, .. }
+            | Self::ExponentialDecay { limit, .. } => limit,
             Self::TokenBucket { capacity, .. } | Self::SteppedBucket { capacity, .. } => capacity,
         }
     }
 
-    /// What it admits a second in the long run.
+    /// What it admits a second in the long run; of an exponential decay, what fades a second at its limit.
     pub fn rate_per_s(&self) -> f64 {
         match *self {
             Self::FixedWindow { limit, window_s, .. }
@@ -125,10 +135,11 @@ impl Mechanism {
             | Self::SlidingLog { limit, window_s }
             | Self::SlidingCounter { limit, window_s, .. } => limit as f64 / window_s,
             Self::TokenBucket { refill_per_s, .. } | Self::SteppedBucket { refill_per_s, .. } => refill_per_s,
+            Self::ExponentialDecay { limit, time_constant_s } => limit as f64 / time_constant_s,
         }
     }
 
-    /// Checks the ranges: a ceiling of 1 to 10^12, windows and ticks of 1 ms to 7 days, a refill above 0.
+    /// Checks the ranges: a ceiling of 1 to 10^12, windows, ticks and time constants of 1 ms to 7 days, a refill above 0.
     ///
     /// # Errors
     /// A usage error that names the parameter.
@@ -140,8 +151,9 @@ impl Mechanism {
             | Self::SlidingCounter { window_s, offset_s, .. } => (window_s, offset_s, 1.0),
             Self::TokenBucket { refill_per_s, .. } => (1.0, 0.0, refill_per_s),
             Self::SteppedBucket { refill_per_s, tick_s, offset_s, .. } => (tick_s, offset_s, refill_per_s),
+            Self::ExponentialDecay { time_constant_s, .. } => (time_constant_s, 0.0, 1.0),
         };
-        check_range("window or tick (seconds)", period_s, 1e-3, 604_800.0)?;
+        check_range("window, tick or time constant (seconds)", period_s, 1e-3, 604_800.0)?;
         check_range("offset (seconds)", offset_s, 0.0, 604_800.0)?;
         check_range("refill (a second)", refill_per_s, 1e-9, 1e12)?;
         Ok(self)
@@ -165,6 +177,9 @@ impl Mechanism {
             }
             Self::SteppedBucket { capacity, refill_per_s, tick_s, offset_s } => {
                 AnyLimiter::SteppedBucket(SteppedBucket::new(capacity, refill_per_s, tick_s, offset_s))
+            }
+            Self::ExponentialDecay { limit, time_constant_s } => {
+                AnyLimiter::ExponentialDecay(ExponentialDecay::new(limit, time_constant_s))
             }
         }
     }
@@ -204,6 +219,9 @@ impl fmt::Display for Mechanism {
                     refill_per_s * 60.0
                 )
             }
+            Self::ExponentialDecay { limit, time_constant_s } => {
+                write!(f, "exponential decay of {limit} with a time constant of {time_constant_s:.0} s")
+            }
         }
     }
 }
@@ -223,6 +241,8 @@ pub enum AnyLimiter {
     TokenBucket(TokenBucket),
     /// See [`SteppedBucket`].
     SteppedBucket(SteppedBucket),
+    /// See [`ExponentialDecay`].
+    ExponentialDecay(ExponentialDecay),
 }
 
 macro_rules! each {
@@ -234,6 +254,7 @@ macro_rules! each {
             AnyLimiter::SlidingCounter($limiter) => $call,
             AnyLimiter::TokenBucket($limiter) => $call,
             AnyLimiter::SteppedBucket($limiter) => $call,
+            AnyLimiter::ExponentialDecay($limiter) => $call,
         }
     };
 }

@@ -17,11 +17,34 @@ pub enum RejectedCost {
     Everything,
 }
 
+/// How much of a request's cost must fit for it to be admitted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum), clap(rename_all = "snake_case"))]
+#[serde(rename_all = "snake_case")]
+pub enum Admission {
+    /// All of it.
+    #[default]
+    Whole,
+    /// Any of it: a request is admitted until the quota is used up, and may take more than is left.
+    UntilExhausted,
+}
+
+impl Admission {
+    /// What a request of `cost` has to find room for.
+    pub fn needs(self, cost: u64) -> u64 {
+        match self {
+            Self::Whole => cost,
+            Self::UntilExhausted => cost.min(1),
+        }
+    }
+}
+
 /// The quotas that one route to one model enforces together: a request must pass all of them.
 #[derive(Clone, Debug)]
 pub struct Pool {
     quotas: Vec<(QuotaKind, AnyLimiter)>,
     rejected: RejectedCost,
+    admission: Admission,
 }
 
 /// What a [`Pool`] decides.
@@ -40,16 +63,22 @@ pub enum PoolDecision {
 
 impl Pool {
     /// A pool of `quotas`, checked in that order. An empty pool admits everything.
-    pub fn new(quotas: impl IntoIterator<Item = (QuotaKind, Mechanism)>, rejected: RejectedCost) -> Self {
+    pub fn new(
+        quotas: impl IntoIterator<Item = (QuotaKind, Mechanism)>,
+        rejected: RejectedCost,
+        admission: Admission,
+    ) -> Self {
         let quotas = quotas.into_iter().map(|(kind, mechanism)| (kind, mechanism.limiter())).collect();
-        Self { quotas, rejected }
+        Self { quotas, rejected, admission }
     }
 
     /// Whether a request that reserves `tokens` passes every quota at `now`. Changes nothing.
     pub fn check(&self, now: Timestamp, tokens: u64) -> PoolDecision {
         let mut decision = PoolDecision::Admitted;
         for (kind, limiter) in &self.quotas {
-            if let Decision::Throttled { retry_at } = limiter.check(now, kind.cost(tokens)) {
+            if let Decision::Throttled { retry_at } =
+                limiter.check(now, self.admission.needs(kind.cost(tokens)))
+            {
                 decision = match decision {
                     PoolDecision::Admitted => PoolDecision::Throttled { by: *kind, retry_at },
                     PoolDecision::Throttled { by, retry_at: other } => {
