@@ -5,10 +5,13 @@ mod belief;
 mod evidence;
 mod hypothesis;
 mod inquiry;
+mod noise;
+mod parameters;
 mod plan;
 mod posterior;
 mod prior;
 mod reasons;
+mod replay;
 mod sweep;
 
 pub use inquiry::{Inquiry, Next};
@@ -17,15 +20,19 @@ pub use plan::Probe;
 use crate::error::check_range;
 use crate::text::requests;
 use crate::{
-    Binding, Candidate, ClockAnswer, Conclusion, Observation, Outcome, QuotaKind, Ranked, Result, Spent,
-    Verdict,
+    Binding, Candidate, ClockAnswer, Conclusion, Observation, Outcome, QuotaKind, Ranked, Result, Separation,
+    Spent, Verdict,
 };
 use belief::Effort;
 use evidence::Evidence;
+use plan::{Terms, separating_probe};
 use posterior::Posterior;
 
 /// Enough particles that rare explanations are found for every seed.
 const EFFORT: Effort = Effort { particles: 2_000, moves: 3 };
+
+/// A mechanism that is less probable than this needs no more observations.
+const WORTH_SEPARATING: f64 = 1e-6;
 
 /// What is taken as known before the trace is read.
 #[derive(Clone, Debug)]
@@ -56,14 +63,6 @@ impl Assumptions {
         check_range("tokens per minute", self.tpm.unwrap_or(1) as f64, 1.0, 1e12)?;
         check_range("requests per minute", self.rpm.unwrap_or(1) as f64, 1.0, 1e12)?;
         Ok(self)
-    }
-
-    fn stated(&self, kind: QuotaKind) -> Option<u64> {
-        match kind {
-            QuotaKind::Tokens => self.tpm,
-            QuotaKind::Requests => self.rpm,
-            QuotaKind::TokensPerDay => None,
-        }
     }
 }
 
@@ -113,6 +112,8 @@ fn judge(
         probability: leader.probability,
         probability_absolute: posterior.absolute(),
         probability_relative: posterior.relative(),
+        twins: twins(conclusion, &ranked),
+        separation: separation(posterior, &ranked, observations, assumptions),
         ranked,
         spent: spent(observations),
         warnings: reasons::warnings(observations, assumptions),
@@ -120,6 +121,29 @@ fn judge(
     };
     verdict.reasons = reasons::paragraphs(&verdict, observations, assumptions);
     verdict
+}
+
+fn twins(conclusion: Conclusion, ranked: &[Ranked]) -> Vec<String> {
+    let named = ranked.first().filter(|_| matches!(conclusion, Conclusion::Mechanism(_)));
+    named.and_then(|named| named.parameters).map_or_else(Vec::new, |best| parameters::twins(&best))
+}
+
+/// The observation that would tell the leader from the runner-up.
+fn separation(
+    posterior: &Posterior,
+    ranked: &[Ranked],
+    observations: &[Observation],
+    assumptions: &Assumptions,
+) -> Option<Separation> {
+    let rivals = ranked.iter().filter(|it| it.probability > WORTH_SEPARATING).map(|it| it.mechanism);
+    let rivals: Vec<Candidate> = rivals.filter(|it| *it != Candidate::SomethingElse).take(2).collect();
+    let [leader, runner_up] = rivals[..] else { return None };
+    let last = observations.iter().map(|observation| observation.finished).max()?;
+    let largest = observations.iter().map(Observation::reserved).max()?;
+    let terms = Terms::at_the_end(last, assumptions.tpm.unwrap_or(largest).max(largest), largest);
+    let (probe, admitted) = separating_probe(posterior, [leader, runner_up], &terms)?;
+    let after_s = probe.at.seconds_since(last);
+    Some(Separation { between: [leader, runner_up], after_s, tokens: probe.tokens, admitted })
 }
 
 fn binding(evidence: &[Evidence], posterior: &Posterior, confidence: f64) -> Binding {
@@ -137,17 +161,23 @@ fn rank(posterior: &Posterior, evidence: &[Evidence], observations: &[Observatio
     let leading = shares.first().map_or(0.0, |(_, probability)| *probability);
     shares
         .into_iter()
-        .map(|(mechanism, probability)| Ranked {
-            mechanism,
-            probability,
-            parameters: posterior.best(mechanism).map(|best| best.mechanism),
-            reason: reasons::of_candidate(
-                posterior,
+        .map(|(mechanism, probability)| {
+            let best = posterior.best(mechanism);
+            Ranked {
                 mechanism,
-                (probability, leading),
-                evidence,
-                observations,
-            ),
+                probability,
+                parameters: best.as_ref().map(|(_, best)| *best),
+                intervals: best
+                    .map(|(belief, best)| parameters::intervals(belief, &best))
+                    .unwrap_or_default(),
+                reason: reasons::of_candidate(
+                    posterior,
+                    mechanism,
+                    (probability, leading),
+                    evidence,
+                    observations,
+                ),
+            }
         })
         .collect()
 }

@@ -42,7 +42,9 @@ impl Timestamp {
 
     /// `seconds` (possibly negative) after `self`, rounded to the nanosecond.
     pub fn plus_seconds(self, seconds: f64) -> Self {
-        Self(self.0.saturating_add((seconds * NANOS as f64).round() as i64))
+        // By hand: `round` is a call into libm, and replayed hypotheses do little else than add seconds.
+        let nanos = seconds * NANOS as f64;
+        Self(self.0.saturating_add((nanos + 0.5_f64.copysign(nanos)) as i64))
     }
 
     /// Seconds past the full minute, in `0.0..60.0`.

@@ -35,4 +35,4 @@ pub use quota::{QuotaKind, Usage, reserved_tokens, settled_tokens};
 pub use report::Report;
 pub use tester::{BedrockTpmTester, EMBEDDED, Event, PhaseSummary, Settings, Summary};
 pub use trace::{LATE_AFTER_S, Observation, Outcome, ThrottleMessage, Trace};
-pub use verdict::{Binding, Candidate, ClockAnswer, Conclusion, Ranked, Spent, Verdict};
+pub use verdict::{Binding, Candidate, ClockAnswer, Conclusion, Ranked, Separation, Spent, Verdict};

@@ -1,5 +1,6 @@
 mod display;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
@@ -22,6 +23,10 @@ pub struct Verdict {
     pub probability_absolute: f64,
     /// Probability that the quota's windows are relative to use, 0 to 1.
     pub probability_relative: f64,
+    /// What no probing can tell from the mechanism that is named, in words: the verdict is of all of them.
+    pub twins: Vec<String>,
+    /// The observation that would separate the two most probable mechanisms, if a single one would.
+    pub separation: Option<Separation>,
     /// Every mechanism, the most probable first; probabilities add up to 1.
     pub ranked: Vec<Ranked>,
     /// What the observations cost.
@@ -42,8 +47,23 @@ pub struct Ranked {
     /// The parameters that explain the trace best; `None` for [`Candidate::SomethingElse`].
     #[serde(serialize_with = "parameters_only")]
     pub parameters: Option<Mechanism>,
+    /// Intervals that hold each parameter with probability 0.95, by its name.
+    pub intervals: BTreeMap<String, [f64; 2]>,
     /// What speaks for or against it, as a sentence.
     pub reason: String,
+}
+
+/// A request whose outcome would separate two mechanisms.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Separation {
+    /// Which two.
+    pub between: [Candidate; 2],
+    /// When to send it, in seconds after the last response of the trace.
+    pub after_s: f64,
+    /// How many tokens it should reserve.
+    pub tokens: u64,
+    /// How probable each of the two makes it that the request is admitted.
+    pub admitted: [f64; 2],
 }
 
 /// A mechanism of the family, or anything outside it.

@@ -2,8 +2,9 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use super::evidence::Evidence;
-use super::hypothesis::{Hypothesis, Replay};
-use super::prior::{Class, DIMENSIONS, Point};
+use super::hypothesis::Hypothesis;
+use super::prior::{Class, DIMENSIONS, Point, Stated};
+use super::replay::Replay;
 use crate::{QuotaKind, Timestamp};
 
 /// Particles are drawn anew once fewer than this share of them carries the weight.
@@ -17,12 +18,12 @@ const RESAMPLE_BELOW: f64 = 0.5;
 pub(super) struct Belief {
     pub class: Class,
     pub kind: QuotaKind,
-    stated: Option<u64>,
+    stated: Stated,
     first: Timestamp,
     moves: usize,
     particles: Vec<Particle>,
     /// Log of the marginal likelihood of the trace so far.
-    pub log_evidence: f64,
+    log_evidence: f64,
     rng: Pcg64Mcg,
 }
 
@@ -49,7 +50,7 @@ impl Belief {
     /// Particles of the prior, for a trace whose first request leaves at `first`.
     pub(super) fn new(
         (class, kind): (Class, QuotaKind),
-        stated: Option<u64>,
+        stated: Stated,
         first: Timestamp,
         Effort { particles: count, moves }: Effort,
         seed: u64,
@@ -59,11 +60,16 @@ impl Belief {
         let particles = (0..count)
             .map(|_| {
                 let (point, seed) = (rng.random(), rng.random());
-                let replay = Replay::new(class.hypothesis(kind, stated, &point), first, seed);
+                let replay = Replay::new(&class.hypothesis(kind, stated, &point), first, seed);
                 Particle { point, seeds: vec![(0, seed)], replay, log_likelihood: 0.0, weight }
             })
             .collect();
         Self { class, kind, stated, first, moves, particles, log_evidence: 0.0, rng }
+    }
+
+    /// Whatever comes, the class does not come back.
+    pub(super) fn give_up(&mut self) {
+        self.log_evidence = f64::NEG_INFINITY;
     }
 
     /// Takes in the last of `history`; the ones before it must have been taken in already. Particles that have lost their
@@ -85,6 +91,12 @@ impl Belief {
                 self.move_all(history);
             }
         }
+    }
+
+    /// Log of the marginal likelihood of the trace and of this being the quota that rejected most.
+    pub(super) fn log_evidence(&self) -> f64 {
+        let binding = self.particles.iter().filter(|particle| particle.replay.first_binds());
+        self.log_evidence + binding.map(|particle| particle.weight).sum::<f64>().ln()
     }
 
     /// The hypotheses with their weights, which add up to 1.
@@ -125,7 +137,9 @@ impl Belief {
             cumulated += particle.weight;
             while position < cumulated && drawn.len() < count {
                 let mut again = Particle { weight, ..particle.clone() };
-                again.renew(observed, self.rng.random());
+                let fork = (observed, self.rng.random());
+                again.fork(fork);
+                again.replay.reseed(fork.1);
                 drawn.push(again);
                 position += weight;
             }
@@ -138,38 +152,40 @@ impl Belief {
     fn move_all(&mut self, history: &[Evidence]) {
         for index in 0..self.particles.len() {
             let old = &self.particles[index];
-            let (mut point, mut seeds) = (old.point, old.seeds.clone());
             let what = self.rng.random_range(0..3);
-            if what != 0 {
-                point = step(&old.point, &mut self.rng);
-            }
-            if what != 1 {
-                let from = self.rng.random_range(0..history.len());
-                seeds.retain(|(start, _)| *start < from);
-                seeds.push((from, self.rng.random()));
-            }
+            let point = if what == 0 { old.point } else { step(&old.point, &mut self.rng) };
+            let fork = if what == 1 {
+                (history.len(), self.rng.random())
+            } else {
+                (self.rng.random_range(0..history.len()), self.rng.random())
+            };
             let acceptable = old.log_likelihood + self.rng.random::<f64>().ln();
-            if let Some(moved) = self.replayed(point, seeds, history, acceptable) {
-                let weight = self.particles[index].weight;
-                self.particles[index] = Particle { weight, ..moved };
+            if let Some((replay, log_likelihood)) =
+                self.replayed(&point, &old.seeds, fork, history, acceptable)
+            {
+                let moved = &mut self.particles[index];
+                moved.fork(fork);
+                (moved.point, moved.replay, moved.log_likelihood) = (point, replay, log_likelihood);
             }
         }
     }
 
-    /// A particle replayed over the whole history, unless its log likelihood falls below `acceptable`: it only ever
+    /// A hypothesis replayed over the whole history, unless its log likelihood falls below `acceptable`: it only ever
     /// falls, so a hopeless replay stops early.
     fn replayed(
         &self,
-        point: Point,
-        seeds: Vec<(usize, u64)>,
+        point: &Point,
+        seeds: &[(usize, u64)],
+        fork: (usize, u64),
         history: &[Evidence],
         acceptable: f64,
-    ) -> Option<Particle> {
-        let mut replay = Replay::new(self.hypothesis(&point), self.first, seeds[0].1);
-        let mut reseeded = seeds[1..].iter().peekable();
+    ) -> Option<(Replay, f64)> {
+        let kept = seeds.iter().take_while(|(from, _)| *from < fork.0);
+        let mut seeds = kept.chain([&fork]).peekable();
+        let mut replay = Replay::new(&self.hypothesis(point), self.first, seeds.next()?.1);
         let mut log_likelihood = 0.0;
         for (index, evidence) in history.iter().enumerate() {
-            while let Some((_, seed)) = reseeded.next_if(|(from, _)| *from <= index) {
+            while let Some((_, seed)) = seeds.next_if(|(from, _)| *from <= index) {
                 replay.reseed(*seed);
             }
             log_likelihood += replay.step(evidence).ln();
@@ -177,17 +193,16 @@ impl Belief {
                 return None;
             }
         }
-        for (_, seed) in reseeded {
-            replay.reseed(*seed);
-        }
-        Some(Particle { point, seeds, replay, log_likelihood, weight: 0.0 })
+        seeds.for_each(|(_, seed)| replay.reseed(*seed));
+        Some((replay, log_likelihood))
     }
 }
 
 impl Particle {
-    fn renew(&mut self, observed: usize, seed: u64) {
-        self.seeds.push((observed, seed));
-        self.replay.reseed(seed);
+    /// From an observation on, another seed decides what is uncertain.
+    fn fork(&mut self, fork: (usize, u64)) {
+        self.seeds.retain(|(from, _)| *from < fork.0);
+        self.seeds.push(fork);
     }
 }
 

@@ -1,23 +1,23 @@
 use super::belief::Effort;
 use super::evidence::Evidence;
-use super::plan::{Probe, Terms, next_probe};
+use super::plan::{Probe, SMALLEST, Terms, USUAL_LATENCY_S, next_probe};
 use super::posterior::Posterior;
 use super::{Assumptions, analyze};
 use crate::{Candidate, Conclusion, Observation, Timestamp};
 
 /// While searching; the announcement is checked with more particles, drawn anew.
 const SEARCH: Effort = Effort { particles: 300, moves: 8 };
-/// The first probe, as a share of the quota: large enough that the next ones meet it, small enough to fit.
-const FIRST_SHARE: f64 = 0.93;
+/// The first probe is small, as a share of the quota and in tokens: it shows how large requests really are.
+const FIRST_SHARE: f64 = 0.02;
+const FIRST_AT_MOST: f64 = 200.0;
+/// The second one: large enough that the next ones meet the quota, small enough to fit.
+const SECOND_SHARE: f64 = 0.93;
 /// A leader must lead this often in a row, against probes chosen to refute it, before it is announced.
 const CHALLENGES: usize = 8;
 /// Class probabilities while challenging, raised to this power.
 const CHALLENGE_SHARPNESS: f64 = 0.4;
 /// All particles are drawn anew after so many observations without a leader.
 const RENEW_EVERY: usize = 20;
-const USUAL_LATENCY_S: f64 = 1.0;
-/// The smallest request that makes sense, in tokens.
-const SMALLEST: u64 = 24;
 
 /// The adaptive measurement: after each observation, the next probe, until the mechanism is known or refuted.
 ///
@@ -91,8 +91,14 @@ impl Inquiry {
     /// The probe to send at `now` or later.
     pub fn next(&self, now: Timestamp) -> Next {
         let Some(posterior) = &self.posterior else {
-            return Next::Search(Probe { at: now, tokens: (self.quota() * FIRST_SHARE) as u64 });
+            let first = (self.quota() * FIRST_SHARE).min(FIRST_AT_MOST) as u64;
+            return Next::Search(Probe { at: now, tokens: first.max(SMALLEST.min(self.largest)) });
         };
+        if let [only] = &self.observations[..]
+            && only.outcome().is_admitted()
+        {
+            return Next::Search(Probe { at: now, tokens: (self.quota() * SECOND_SHARE) as u64 });
+        }
         if self.led > CHALLENGES {
             return Next::Done;
         }

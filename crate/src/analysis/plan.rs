@@ -3,13 +3,15 @@
 //! The gain is the mutual information between the outcome and the class, over particles of the posterior. Source:
 //! Lindley, "On a measure of the information provided by an experiment", Ann. Math. Stat. 27 (1956).
 
-use super::hypothesis::outcome_probability;
+use super::belief::Belief;
+use super::noise::outcome_probability;
 use super::posterior::Posterior;
 use super::sweep::{Imagined, Sweep, best_size};
-use crate::{Limiter, Timestamp};
+use crate::{Candidate, Timestamp};
 
-/// Particles a class that are imagined forward.
-const PARTICLES: usize = 40;
+/// Particles that are imagined forward, shared by the classes that are left, and the most of one class.
+const PARTICLES: usize = 600;
+const PARTICLES_OF_CLASS: usize = 200;
 /// A class below this probability is not worth a probe.
 const NEGLIGIBLE: f64 = 1e-4;
 /// Delays that are considered, in seconds from now; the turn of the minute is tried besides.
@@ -22,9 +24,16 @@ const SECOND_DELAYS_S: [f64; 6] = [0.0, 3.0, 8.0, 18.0, 35.0, 60.0];
 const LOOKED_AHEAD: usize = 6;
 /// Shares of the quota to use up at once: that tells nothing by itself, and everything afterwards.
 const FILLS: [f64; 3] = [0.3, 0.6, 0.93];
+/// A probe tells two candidates apart if their predictions differ by more than this.
+const TELLING: f64 = 0.5;
 /// What a request and a whole quota of tokens cost, in seconds of waiting.
 const REQUEST_COST_S: f64 = 1.0;
 const QUOTA_COST_S: f64 = 25.0;
+
+/// How long requests take where none has been seen, in seconds.
+pub(super) const USUAL_LATENCY_S: f64 = 1.0;
+/// The smallest request that makes sense, in tokens.
+pub(super) const SMALLEST: u64 = 24;
 
 /// When to send a request of how many tokens.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,7 +74,7 @@ impl Choice {
 
 /// The probe that tells most for its cost, looking one and two probes ahead.
 pub(super) fn next_probe(posterior: &Posterior, terms: &Terms) -> Probe {
-    let imagined = imagine(posterior, terms.sharpness);
+    let imagined = imagine(posterior.beliefs(), terms.sharpness);
     let mut choices: Vec<Choice> =
         times(terms.from).map(|at| terms.choice(&imagined, at, terms.from, None)).collect();
     choices.sort_by(|a, b| b.rate().total_cmp(&a.rate()));
@@ -79,6 +88,31 @@ pub(super) fn next_probe(posterior: &Posterior, terms: &Terms) -> Probe {
     Probe { at: best.at, tokens: best.sweep.size }
 }
 
+/// The probe that tells most between two candidates, taken to be equally probable, and how probable each holds it to be
+/// admitted; `None` if no single probe tells them apart.
+pub(super) fn separating_probe(
+    posterior: &Posterior,
+    rivals: [Candidate; 2],
+    terms: &Terms,
+) -> Option<(Probe, [f64; 2])> {
+    let worlds: [Vec<Imagined>; 2] = rivals.map(|rival| {
+        let share = posterior.of_candidate(rival).map(|(_, share)| share).sum::<f64>().max(f64::MIN_POSITIVE);
+        let beliefs = posterior.of_candidate(rival).map(|(belief, own)| (belief, own / share));
+        imagine(beliefs, 1.0).into_iter().map(|one| one.of_class(usize::from(rival != rivals[0]))).collect()
+    });
+    let imagined: Vec<Imagined> = worlds.concat();
+    let choices = times(terms.from).map(|at| terms.choice(&imagined, at, terms.from, None));
+    let best = choices.max_by(|a, b| a.sweep.gain.total_cmp(&b.sweep.gain))?;
+    let admitted = worlds.map(|worlds| admitted_share(&worlds, terms.decided(best.at), best.sweep.size));
+    let differ = (admitted[0] - admitted[1]).abs() > TELLING;
+    differ.then_some((Probe { at: best.at, tokens: best.sweep.size }, admitted))
+}
+
+fn admitted_share(worlds: &[Imagined], at: Timestamp, size: u64) -> f64 {
+    let total: f64 = worlds.iter().map(|one| one.weight).sum();
+    worlds.iter().filter(|one| one.fits(at, size)).map(|one| one.weight).sum::<f64>() / total
+}
+
 fn times(from: Timestamp) -> impl Iterator<Item = Timestamp> {
     let turn = from.next_second(0.0);
     let around = AROUND_THE_MINUTE_S.map(|offset_s| turn.plus_seconds(offset_s));
@@ -89,17 +123,23 @@ fn times(from: Timestamp) -> impl Iterator<Item = Timestamp> {
         .filter(move |at| *at >= from)
 }
 
-fn imagine(posterior: &Posterior, sharpness: f64) -> Vec<Imagined> {
-    let worth_a_probe = posterior.beliefs().enumerate().filter(|(_, (_, share))| *share > NEGLIGIBLE);
-    worth_a_probe
-        .flat_map(|(class, (belief, share))| {
-            let weight = share.powf(sharpness) / PARTICLES as f64;
-            belief.sample(PARTICLES).map(move |replay| Imagined::new(replay, class, weight))
-        })
-        .collect()
+fn imagine<'a>(beliefs: impl Iterator<Item = (&'a Belief, f64)>, sharpness: f64) -> Vec<Imagined> {
+    let worth_a_probe: Vec<_> = beliefs.enumerate().filter(|(_, (_, share))| *share > NEGLIGIBLE).collect();
+    let each = (PARTICLES / worth_a_probe.len().max(1)).min(PARTICLES_OF_CLASS);
+    let worlds = worth_a_probe.into_iter().flat_map(|(class, (belief, share))| {
+        let weight = share.powf(sharpness) / each as f64;
+        belief.sample(each).map(move |replay| Imagined::new(replay, class, weight))
+    });
+    worlds.collect()
 }
 
 impl Terms {
+    /// Any probe after `last`, of up to `largest` tokens.
+    pub(super) fn at_the_end(last: Timestamp, quota: u64, largest: u64) -> Self {
+        let sizes = (SMALLEST.min(largest), largest);
+        Self { from: last, latency_s: USUAL_LATENCY_S, sizes, quota: quota as f64, sharpness: 1.0 }
+    }
+
     /// The best size at an instant, or the one that is given.
     fn choice(&self, imagined: &[Imagined], at: Timestamp, from: Timestamp, size: Option<u64>) -> Choice {
         let sweep = best_size(imagined, self.decided(at), self.sizes, size);
@@ -137,7 +177,7 @@ impl Terms {
         for one in &mut after {
             one.weight *= outcome_probability(one.fits(at, size), admitted);
             if admitted {
-                one.limiter.charge(at, one.kind.cost(size));
+                one.charge(at, size);
             }
         }
         after

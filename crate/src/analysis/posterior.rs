@@ -5,9 +5,8 @@ use rayon::prelude::*;
 use super::Assumptions;
 use super::belief::{Belief, Effort};
 use super::evidence::Evidence;
-use super::hypothesis::Hypothesis;
-use super::prior::Class;
-use crate::{Candidate, Outcome, QuotaKind, ThrottleMessage, Timestamp};
+use super::prior::{Class, Stated};
+use crate::{Candidate, Mechanism, Outcome, QuotaKind, ThrottleMessage, Timestamp};
 
 /// How probable it is beforehand that a quota of this kind is the one that rejects.
 const KINDS: [(QuotaKind, f64); 3] =
@@ -16,8 +15,9 @@ const KINDS: [(QuotaKind, f64); 3] =
 const MESSAGE_IS_TRUE: f64 = 0.9;
 const MESSAGE_IS_FALSE: f64 = 0.05;
 const SOMETHING_ELSE: f64 = 0.05;
-/// Beliefs less probable than this are followed, but not worked on.
+/// Beliefs less probable than this are followed, but not worked on; then not even followed.
 const HOPELESS: f64 = 1e-6;
+const GIVEN_UP: f64 = 1e-15;
 
 /// Beliefs in every class of every kind of quota, and in none of them.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ impl Posterior {
             .enumerate()
             .map(|(index, (class, kind, prior))| {
                 let seed = assumptions.seed.wrapping_mul(1_000).wrapping_add(index as u64);
-                let stated = assumptions.stated(kind);
+                let stated = Stated { tpm: assumptions.tpm, rpm: assumptions.rpm };
                 let belief = Belief::new((class, kind), stated, first, effort, seed);
                 (belief, prior * (1.0 - SOMETHING_ELSE))
             })
@@ -74,15 +74,16 @@ impl Posterior {
         self.something_else.observe(&evidence);
         self.evidence.push(evidence);
         let (evidence, shares) = (&self.evidence, &self.shares.beliefs);
-        self.beliefs.par_iter_mut().zip(shares).for_each(|((belief, _), share)| {
-            belief.update(evidence, *share > HOPELESS);
+        self.beliefs.par_iter_mut().zip(shares).for_each(|((belief, _), share)| match *share {
+            share if share < GIVEN_UP => belief.give_up(),
+            share => belief.update(evidence, share > HOPELESS),
         });
         self.share_out();
     }
 
     fn share_out(&mut self) {
         let log_weight = |(belief, prior): &(Belief, f64)| {
-            (prior * message_likelihood(&self.evidence, belief.kind)).ln() + belief.log_evidence
+            (prior * message_likelihood(&self.evidence, belief.kind)).ln() + belief.log_evidence()
         };
         let log_weights: Vec<f64> = self.beliefs.iter().map(log_weight).collect();
         let log_else = SOMETHING_ELSE.ln() + self.something_else.log_evidence;
@@ -129,9 +130,10 @@ impl Posterior {
         1.0 - self.shares.something_else - day - self.absolute() - self.relative()
     }
 
-    /// The hypothesis of a candidate that explains the trace best.
-    pub(super) fn best(&self, candidate: Candidate) -> Option<Hypothesis> {
-        self.of_candidate(candidate).max_by(|(_, a), (_, b)| a.total_cmp(b)).and_then(|(b, _)| b.best())
+    /// The mechanism of a candidate that explains the trace best, and the belief that holds it.
+    pub(super) fn best(&self, candidate: Candidate) -> Option<(&Belief, Mechanism)> {
+        let (belief, _) = self.of_candidate(candidate).max_by(|(_, a), (_, b)| a.total_cmp(b))?;
+        Some((belief, belief.class.named(belief.best()?.mechanism)))
     }
 
     /// The beliefs that make up a candidate, with their probabilities.

@@ -4,10 +4,10 @@
 //! can wander through it symmetrically without knowing what the coordinates mean.
 
 use super::hypothesis::{Hypothesis, Others};
-use crate::{Candidate, Mechanism, MechanismId, QuotaKind};
+use crate::{Admission, Candidate, Mechanism, MechanismId, QuotaKind};
 
 /// Coordinates of a point.
-pub(super) const DIMENSIONS: usize = 9;
+pub(super) const DIMENSIONS: usize = 12;
 pub(super) type Point = [f64; DIMENSIONS];
 
 /// Clock error within which a window still counts as clock-aligned, in seconds.
@@ -24,12 +24,23 @@ const OTHERS_SHARE: f64 = 0.1;
 const WINDOW_STARTED_BEFORE: f64 = 0.5;
 const USED_BEFORE: f64 = 0.02;
 const REJECTED_COUNT: f64 = 0.2;
+/// How often a request is admitted as long as anything is left.
+const UNTIL_EXHAUSTED: f64 = 0.15;
+/// How often a quota of requests and one of tokens are in force together: where both are stated, and where not.
+const BOTH_IF_STATED: f64 = 0.6;
+const BOTH_IF_UNSTATED: f64 = 0.08;
+/// How often windows have the usual length.
+const A_MINUTE: f64 = 0.85;
+/// How often the quota of a day is none at all.
+const NOTHING_A_DAY: f64 = 0.2;
 /// Quotas of requests that accounts really have.
 const USUAL_REQUESTS: [u64; 12] = [1, 2, 4, 5, 10, 20, 30, 50, 60, 100, 200, 500];
 /// Window lengths and ticks that engineers choose, in seconds.
 const USUAL_WINDOWS: &[f64] = &[1.0, 2.0, 3.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0];
-/// A bucket that ticks faster cannot be told from one that does not, over a network: it is a token bucket.
-const USUAL_TICKS: &[f64] = USUAL_WINDOWS.split_at(1).1;
+const USUAL_TICKS: &[f64] = &[3.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0];
+/// A bucket that ticks faster cannot be told from one that refills continuously, over a network: latency blurs it.
+const BLURRED_TICKS: &[f64] = &[0.25, 0.5, 1.0, 2.0];
+const CONTINUOUS: f64 = 0.6;
 
 /// A family of hypotheses that share a mechanism and what it answers to the clock question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +53,7 @@ pub(super) enum Class {
     SlidingCounter,
     TokenBucket,
     SteppedBucket,
+    ExponentialDecay,
     /// The day's quota is used up: nothing comes back while one watches.
     DayWindow,
 }
@@ -49,18 +61,19 @@ pub(super) enum Class {
 impl Class {
     /// The classes of a quota, with prior probabilities that add up to 1.
     pub(super) fn of(kind: QuotaKind) -> &'static [(Self, f64)] {
-        const SIXTH: f64 = 1.0 / 6.0;
+        const SEVENTH: f64 = 1.0 / 7.0;
         match kind {
             QuotaKind::TokensPerDay => &[(Self::DayWindow, 1.0)],
             QuotaKind::Tokens | QuotaKind::Requests => &[
-                (Self::ClockWindow, 0.5 * SIXTH),
-                (Self::OffsetWindow, 0.3 * SIXTH),
-                (Self::ShortWindow, 0.2 * SIXTH),
-                (Self::AnchoredWindow, SIXTH),
-                (Self::SlidingLog, SIXTH),
-                (Self::SlidingCounter, SIXTH),
-                (Self::TokenBucket, SIXTH),
-                (Self::SteppedBucket, SIXTH),
+                (Self::ClockWindow, 0.5 * SEVENTH),
+                (Self::OffsetWindow, 0.3 * SEVENTH),
+                (Self::ShortWindow, 0.2 * SEVENTH),
+                (Self::AnchoredWindow, SEVENTH),
+                (Self::SlidingLog, SEVENTH),
+                (Self::SlidingCounter, SEVENTH),
+                (Self::TokenBucket, SEVENTH),
+                (Self::SteppedBucket, SEVENTH),
+                (Self::ExponentialDecay, SEVENTH),
             ],
         }
     }
@@ -75,52 +88,31 @@ impl Class {
             Self::SlidingCounter => MechanismId::SlidingCounter,
             Self::TokenBucket => MechanismId::TokenBucket,
             Self::SteppedBucket => MechanismId::SteppedBucket,
+            Self::ExponentialDecay => MechanismId::ExponentialDecay,
         })
     }
 
-    /// The hypothesis at `point`, for a quota stated as `stated` a minute, if it is known.
-    pub(super) fn hypothesis(self, kind: QuotaKind, stated: Option<u64>, point: &Point) -> Hypothesis {
-        let [size, rate, phase, period, rejected, active, share, before, used] = *point;
-        let limit = limit(kind, stated, size);
-        let window_s = 60.0;
-        let mechanism = match self {
-            Self::ClockWindow => Mechanism::FixedWindow { limit, window_s, offset_s: clock_error(phase) },
-            Self::OffsetWindow => {
-                let offset_s = CLOCK_ERROR_S + phase * (60.0 - 2.0 * CLOCK_ERROR_S);
-                Mechanism::FixedWindow { limit, window_s, offset_s }
+    /// The mechanism as a verdict names it.
+    pub(super) fn named(self, mechanism: Mechanism) -> Mechanism {
+        match (self, mechanism) {
+            (Self::TokenBucket, Mechanism::SteppedBucket { capacity, refill_per_s, .. }) => {
+                Mechanism::TokenBucket { capacity, refill_per_s }
             }
-            Self::ShortWindow => {
-                let window_s = usual_period(period, USUAL_WINDOWS);
-                let share = mixed(rate, 0.7, window_s / 60.0, 0.05, 1.0);
-                Mechanism::FixedWindow { limit: scaled(limit, share), window_s, offset_s: phase * window_s }
-            }
-            Self::AnchoredWindow => Mechanism::AnchoredWindow { limit, window_s },
-            Self::SlidingLog => Mechanism::SlidingLog { limit, window_s },
-            Self::SlidingCounter => {
-                let offset_s = if phase < 0.8 { clock_error(phase / 0.8) } else { (phase - 0.8) * 300.0 };
-                Mechanism::SlidingCounter { limit, window_s, offset_s }
-            }
-            Self::TokenBucket | Self::SteppedBucket => {
-                let per_minute = stated.map_or(limit, |stated| stated.max(1)) as f64;
-                let refill_per_s = per_minute / 60.0 * mixed(rate, 0.7, 1.0, 0.1, 4.0);
-                let capacity = match stated {
-                    Some(stated) => scaled(stated, mixed(size, 0.5, 1.0, 0.05, 4.0)),
-                    None => limit,
-                };
-                if self == Self::TokenBucket {
-                    Mechanism::TokenBucket { capacity, refill_per_s }
-                } else {
-                    let tick_s = usual_period(period, USUAL_TICKS);
-                    Mechanism::SteppedBucket { capacity, refill_per_s, tick_s, offset_s: phase * tick_s }
-                }
-            }
-            Self::DayWindow => Mechanism::FixedWindow { limit, window_s: 86_400.0, offset_s: 0.0 },
-        };
+            (_, mechanism) => mechanism,
+        }
+    }
+
+    /// The hypothesis at `point`, for a quota of `kind`.
+    pub(super) fn hypothesis(self, kind: QuotaKind, stated: Stated, point: &Point) -> Hypothesis {
+        let [size, rate, phase, period, rejected, active, share, before, used, whole, second, other] = *point;
+        let admission = if whole < UNTIL_EXHAUSTED { Admission::UntilExhausted } else { Admission::Whole };
+        let mechanism = self.mechanism(kind, stated.of(kind), [size, rate, phase, period], admission);
         let ceiling = mechanism.ceiling();
         let others = if active < OTHERS_ARE_ACTIVE {
             // In a large quota of requests these are bursts, so that no quota means more events than another.
             let request_cost = scaled(ceiling, 0.01 + 0.09 * active / OTHERS_ARE_ACTIVE);
-            Others { use_per_s: share * OTHERS_SHARE * limit as f64 / 60.0, request_cost, before: None }
+            let use_per_s = share * OTHERS_SHARE * mechanism.rate_per_s();
+            Others { use_per_s, request_cost, before: None }
         } else {
             Others::default()
         };
@@ -130,10 +122,128 @@ impl Class {
         Hypothesis {
             kind,
             mechanism,
+            admission,
             rejected_count: rejected < REJECTED_COUNT,
             others: Others { before, ..others },
+            second: second_quota(kind, stated, second, other),
         }
     }
+
+    fn mechanism(
+        self,
+        kind: QuotaKind,
+        stated: Option<u64>,
+        [size, rate, phase, period]: [f64; 4],
+        admission: Admission,
+    ) -> Mechanism {
+        let limit = limit(kind, stated, size);
+        let minute = 60.0;
+        match self {
+            Self::ClockWindow => {
+                Mechanism::FixedWindow { limit, window_s: minute, offset_s: clock_error(phase) }
+            }
+            Self::OffsetWindow => {
+                let offset_s = CLOCK_ERROR_S + phase * (minute - 2.0 * CLOCK_ERROR_S);
+                match any_window(period, rate, limit) {
+                    (window_s, _) if window_s == minute => {
+                        Mechanism::FixedWindow { limit, window_s, offset_s }
+                    }
+                    (window_s, limit) => {
+                        Mechanism::FixedWindow { limit, window_s, offset_s: phase * window_s }
+                    }
+                }
+            }
+            Self::ShortWindow => {
+                let window_s = usual_period(period, USUAL_WINDOWS);
+                let share = mixed(rate, 0.7, window_s / minute, 0.05, 1.0);
+                Mechanism::FixedWindow { limit: scaled(limit, share), window_s, offset_s: phase * window_s }
+            }
+            Self::AnchoredWindow => {
+                let (window_s, limit) = any_window(period, rate, limit);
+                Mechanism::AnchoredWindow { limit, window_s }
+            }
+            Self::SlidingLog => {
+                let (window_s, limit) = any_window(period, rate, limit);
+                Mechanism::SlidingLog { limit, window_s }
+            }
+            Self::SlidingCounter => {
+                let (window_s, limit) = any_window(period, rate, limit);
+                let offset_s = match phase {
+                    phase if window_s == minute && phase < 0.8 => clock_error(phase / 0.8),
+                    phase => (phase * 5.0).fract() * window_s,
+                };
+                Mechanism::SlidingCounter { limit, window_s, offset_s }
+            }
+            Self::ExponentialDecay => {
+                let time_constant_s = mixed(period, 0.6, minute, 10.0, 200.0);
+                Mechanism::ExponentialDecay { limit, time_constant_s }
+            }
+            Self::TokenBucket | Self::SteppedBucket => {
+                self.bucket(kind, stated, limit, [size, rate, phase, period], admission)
+            }
+            Self::DayWindow => Mechanism::FixedWindow { limit, window_s: 86_400.0, offset_s: 0.0 },
+        }
+    }
+
+    fn bucket(
+        self,
+        kind: QuotaKind,
+        stated: Option<u64>,
+        limit: u64,
+        [size, rate, phase, period]: [f64; 4],
+        admission: Admission,
+    ) -> Mechanism {
+        let error = if kind == QuotaKind::Requests { 0.0 } else { COUNTING_ERROR };
+        let per_minute = stated.map_or(limit, |stated| stated.max(1)) as f64;
+        let refill_per_s = per_minute / 60.0 * about(rate, 0.7, error, 0.1, 4.0);
+        // A bucket that may be overdrawn can be tiny, one that may not would admit next to nothing.
+        let smallest = if admission == Admission::Whole { 0.05 } else { 0.005 };
+        let capacity = stated.map_or(limit, |stated| scaled(stated, about(size, 0.5, error, smallest, 4.0)));
+        let tick_s = match self {
+            Self::SteppedBucket => usual_period(period, USUAL_TICKS),
+            _ if period < CONTINUOUS => return Mechanism::TokenBucket { capacity, refill_per_s },
+            _ => usual_period((period - CONTINUOUS) / (1.0 - CONTINUOUS), BLURRED_TICKS),
+        };
+        // One that every tick fills to the brim is a window.
+        let capacity = capacity.max((refill_per_s * tick_s * 1.05).ceil() as u64);
+        Mechanism::SteppedBucket { capacity, refill_per_s, tick_s, offset_s: phase * tick_s }
+    }
+}
+
+/// The quotas a minute that are stated, if they are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stated {
+    pub tpm: Option<u64>,
+    pub rpm: Option<u64>,
+}
+
+impl Stated {
+    fn of(self, kind: QuotaKind) -> Option<u64> {
+        match kind {
+            QuotaKind::Tokens => self.tpm,
+            QuotaKind::Requests => self.rpm,
+            QuotaKind::TokensPerDay => None,
+        }
+    }
+}
+
+/// The other quota a minute, of a usual mechanism.
+fn second_quota(first: QuotaKind, stated: Stated, u: f64, size: f64) -> Option<(QuotaKind, Mechanism)> {
+    let kind = match first {
+        QuotaKind::Tokens => QuotaKind::Requests,
+        QuotaKind::Requests => QuotaKind::Tokens,
+        QuotaKind::TokensPerDay => return None,
+    };
+    let share = if stated.of(kind).is_some() { BOTH_IF_STATED } else { BOTH_IF_UNSTATED };
+    (u < share).then(|| {
+        let usual = [
+            MechanismId::FixedWindow,
+            MechanismId::AnchoredWindow,
+            MechanismId::SlidingLog,
+            MechanismId::TokenBucket,
+        ];
+        (kind, Mechanism::per_minute(pick(&usual, u / share), limit(kind, stated.of(kind), size)))
+    })
 }
 
 fn limit(kind: QuotaKind, stated: Option<u64>, u: f64) -> u64 {
@@ -146,8 +256,25 @@ fn limit(kind: QuotaKind, stated: Option<u64>, u: f64) -> u64 {
         (QuotaKind::Requests, None) if u < AS_STATED => pick(&USUAL_REQUESTS, u / AS_STATED),
         (QuotaKind::Requests, None) => scaled(1, log_uniform((u - AS_STATED) / (1.0 - AS_STATED), 1.0, 1e4)),
         (QuotaKind::Tokens, None) => scaled(1, log_uniform(u, 100.0, 1e8)),
-        (QuotaKind::TokensPerDay, None) => scaled(1, log_uniform(u, 100.0, 1e11)),
+        (QuotaKind::TokensPerDay, None) if u < NOTHING_A_DAY => 0,
+        (QuotaKind::TokensPerDay, None) => {
+            scaled(1, log_uniform((u - NOTHING_A_DAY) / (1.0 - NOTHING_A_DAY), 100.0, 1e11))
+        }
     }
+}
+
+/// A minute, mostly; else any length, with the limit of a minute or in proportion.
+fn any_window(u: f64, proportion: f64, limit: u64) -> (f64, u64) {
+    if u < A_MINUTE {
+        return (60.0, limit);
+    }
+    let window_s = log_uniform((u - A_MINUTE) / (1.0 - A_MINUTE), 5.0, 300.0);
+    (window_s, if proportion < 0.5 { limit } else { scaled(limit, window_s / 60.0) })
+}
+
+/// As [`mixed`], where the usual is 1, give or take `error`.
+fn about(u: f64, share: f64, error: f64, low: f64, high: f64) -> f64 {
+    mixed(u, share, 1.0 + error * (2.0 * u / share - 1.0), low, high)
 }
 
 /// `usual` with probability `share`, with the rest spread log-uniformly from `low` to `high`.

@@ -2,8 +2,9 @@
 
 use super::Assumptions;
 use super::evidence::Evidence;
-use super::hypothesis::{Hypothesis, Others, Replay};
+use super::hypothesis::{Hypothesis, Others};
 use super::posterior::Posterior;
+use super::replay::Replay;
 use crate::text::{grouped, requests};
 use crate::{
     Binding, Candidate, ClockAnswer, Conclusion, Mechanism, Observation, Outcome, QuotaKind, Verdict,
@@ -74,7 +75,7 @@ fn alone(
     let first = evidence.first()?.earliest;
     let explanations = belief.hypotheses().take(EXPLANATIONS).enumerate().map(|(seed, (hypothesis, _))| {
         let hypothesis = Hypothesis { others: Others::default(), ..hypothesis };
-        let mut replay = Replay::new(hypothesis.clone(), first, seed as u64);
+        let mut replay = Replay::new(&hypothesis, first, seed as u64);
         let wrong: Vec<usize> =
             (0..evidence.len()).filter(|index| replay.step(&evidence[*index]) < 0.5).collect();
         (hypothesis, wrong)
@@ -111,6 +112,10 @@ pub(super) fn paragraphs(
         ));
     }
     paragraphs.push(clock(verdict));
+    if !verdict.twins.is_empty() {
+        paragraphs.push(format!("No probing can tell this from {}.", verdict.twins.join(", nor from ")));
+    }
+    paragraphs.extend(verdict.separation.map(|separation| separation.to_string()));
     paragraphs
 }
 

@@ -1,14 +1,16 @@
-use super::hypothesis::{Replay, outcome_probability};
-use crate::{AnyLimiter, Limiter, QuotaKind, Timestamp};
+use super::noise::outcome_probability;
+use super::replay::{Enforced, Replay};
+use crate::{Admission, Limiter, QuotaKind, Timestamp};
 
 /// What a probe tells about the rest of a hypothesis, its limit say, counts this much of what it tells about the class.
-const PARAMETERS_COUNT: f64 = 0.05;
+const PARAMETERS_COUNT: f64 = 0.01;
 
 /// One way the world may be, to be imagined forward.
 #[derive(Clone, Debug)]
 pub(super) struct Imagined {
-    pub limiter: AnyLimiter,
-    pub kind: QuotaKind,
+    first: Enforced,
+    second: Option<Enforced>,
+    admission: Admission,
     /// Relative probability.
     pub weight: f64,
     class: usize,
@@ -27,19 +29,39 @@ pub(super) struct Sweep {
 
 impl Imagined {
     pub(super) fn new(replay: &Replay, class: usize, weight: f64) -> Self {
-        Self { limiter: replay.limiter().clone(), kind: replay.kind(), weight, class }
+        let (first, second) = replay.enforced();
+        Self { first: first.clone(), second: second.cloned(), admission: replay.admission(), weight, class }
+    }
+
+    /// The same world, counted with another class.
+    pub(super) fn of_class(self, class: usize) -> Self {
+        Self { class, ..self }
     }
 
     pub(super) fn fits(&self, at: Timestamp, tokens: u64) -> bool {
         self.room(at) >= tokens as f64
     }
 
-    /// The largest request that would be admitted; a quota of requests admits any size or none.
+    pub(super) fn charge(&mut self, at: Timestamp, tokens: u64) {
+        for quota in std::iter::once(&mut self.first).chain(&mut self.second) {
+            quota.limiter.charge(at, quota.kind.cost(tokens));
+        }
+    }
+
+    /// The largest request that would be admitted.
     fn room(&self, at: Timestamp) -> f64 {
-        match (self.kind, self.limiter.remaining(at)) {
-            (QuotaKind::Requests, remaining) if remaining >= 1.0 => f64::INFINITY,
-            (QuotaKind::Requests, _) => f64::NEG_INFINITY,
-            (QuotaKind::Tokens | QuotaKind::TokensPerDay, remaining) => remaining,
+        let quotas = std::iter::once(&self.first).chain(&self.second);
+        quotas.map(|quota| quota.room(at, self.admission)).fold(f64::INFINITY, f64::min)
+    }
+}
+
+impl Enforced {
+    /// A quota that asks for less than the whole cost, as one of requests does, admits any size or none.
+    fn room(&self, at: Timestamp, admission: Admission) -> f64 {
+        match (self.kind, admission, self.limiter.remaining(at)) {
+            (QuotaKind::Tokens | QuotaKind::TokensPerDay, Admission::Whole, remaining) => remaining,
+            (_, _, remaining) if remaining >= 1.0 => f64::INFINITY,
+            _ => f64::NEG_INFINITY,
         }
     }
 }
@@ -87,14 +109,19 @@ struct Tally {
     admitted: f64,
     of_class: Vec<f64>,
     admitted_of_class: Vec<f64>,
+    count: Vec<u32>,
 }
 
 impl Tally {
     fn new(imagined: &[Imagined], classes: usize) -> Self {
         let mut of_class = vec![0.0; classes];
-        imagined.iter().for_each(|one| of_class[one.class] += one.weight);
+        let mut count = vec![0; classes];
+        for one in imagined {
+            of_class[one.class] += one.weight;
+            count[one.class] += 1;
+        }
         let total = of_class.iter().sum();
-        Self { total, admitted: 0.0, of_class, admitted_of_class: vec![0.0; classes] }
+        Self { total, admitted: 0.0, of_class, admitted_of_class: vec![0.0; classes], count }
     }
 
     fn admit(&mut self, one: &Imagined) {
@@ -103,15 +130,23 @@ impl Tally {
     }
 
     /// Expected information, and the probability of being admitted.
+    ///
+    /// Entropies of few samples come out too low, and what looks like information would be their noise. Source of the
+    /// correction: Miller, "Note on the bias of information estimates" (1955).
     fn gain(&self) -> (f64, f64) {
         let observed = |share: f64| {
             share * outcome_probability(true, true) + (1.0 - share) * outcome_probability(false, true)
         };
         let share = self.admitted / self.total;
         let overall = entropy(observed(share));
-        let within = self.of_class.iter().zip(&self.admitted_of_class).filter(|(all, _)| **all > 0.0);
-        let within: f64 =
-            within.map(|(all, admitted)| all / self.total * entropy(observed(admitted / all))).sum();
+        let of_class = self.of_class.iter().zip(&self.admitted_of_class).zip(&self.count);
+        let within: f64 = of_class
+            .filter(|((all, _), _)| **all > 0.0)
+            .map(|((all, admitted), count)| {
+                let bias = if *admitted > 0.0 && admitted < all { 0.5 / f64::from(*count) } else { 0.0 };
+                all / self.total * (entropy(observed(admitted / all)) + bias)
+            })
+            .sum();
         let noise = share * entropy(observed(1.0)) + (1.0 - share) * entropy(observed(0.0));
         (overall - within + PARAMETERS_COUNT * (overall - noise), observed(share))
     }

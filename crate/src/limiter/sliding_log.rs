@@ -16,7 +16,7 @@ pub struct SlidingLog {
 impl SlidingLog {
     /// `limit` in every interval of `window_s` seconds.
     pub fn new(limit: u64, window_s: f64) -> Self {
-        Self { limit, window: nanos(window_s), entries: VecDeque::new(), used: 0 }
+        Self { limit, window: nanos(window_s), entries: VecDeque::with_capacity(32), used: 0 }
     }
 
     fn lapses(&self, charged_at: Timestamp) -> Timestamp {

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::{Binding, Candidate, ClockAnswer, Conclusion, Ranked, Spent, Verdict};
+use super::{Binding, Candidate, ClockAnswer, Conclusion, Ranked, Separation, Spent, Verdict};
 use crate::notebook;
 use crate::text::{grouped, percent, requests};
 
@@ -77,6 +77,21 @@ impl Ranked {
             (None, Candidate::SomethingElse) => "a mechanism outside this family".into(),
             (None, Candidate::Known(_)) => String::new(),
         }
+    }
+}
+
+/// A sentence.
+impl fmt::Display for Separation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { between: [leader, runner_up], after_s, tokens, admitted } = self;
+        let (admits, rejects) =
+            if admitted[0] > admitted[1] { (leader, runner_up) } else { (runner_up, leader) };
+        write!(
+            f,
+            "To tell {leader} from {runner_up}, send {} tokens {after_s:.1} s after the last response: {admits} would \
+             admit them, {rejects} would not.",
+            grouped(*tokens)
+        )
     }
 }
 

@@ -1,0 +1,176 @@
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
+use super::evidence::Evidence;
+use super::hypothesis::{Hypothesis, Others};
+use super::noise::Noise;
+use crate::{Admission, AnyLimiter, Limiter, Mechanism, Outcome, QuotaKind, Timestamp};
+
+/// A level this far below the cost still admits it, in tokens or requests.
+const ROUNDING: f64 = 1e-6;
+/// How often a request that failed, with a 5xx or without an answer, was charged.
+const FAILED_IS_CHARGED: f64 = 0.5;
+/// Traffic of others starts this long before the first observation, so that their use is in the state.
+const WARM_UP_S: f64 = 120.0;
+
+/// What others did longer ago than this no longer matters, and a trace may pause for days.
+const MEMORY_S: f64 = 3_600.0;
+
+/// A quota in force.
+#[derive(Clone, Debug)]
+pub(super) struct Enforced {
+    pub kind: QuotaKind,
+    pub limiter: AnyLimiter,
+    ceiling: u64,
+}
+
+impl Enforced {
+    fn new((kind, mechanism): (QuotaKind, Mechanism)) -> Self {
+        Self { kind, limiter: mechanism.limiter(), ceiling: mechanism.ceiling() }
+    }
+
+    fn fits(&self, now: Timestamp, cost: u64, admission: Admission) -> bool {
+        self.limiter.remaining(now) > admission.needs(cost) as f64 - ROUNDING
+    }
+}
+
+/// A hypothesis replayed along a trace: the observed outcomes, not its own predictions, drive its state.
+#[derive(Clone, Debug)]
+pub(super) struct Replay {
+    admission: Admission,
+    rejected_count: bool,
+    others: Others,
+    first: Enforced,
+    second: Option<Enforced>,
+    noise: Noise,
+    rng: Pcg64Mcg,
+    now: Timestamp,
+    next_of_others: Option<Timestamp>,
+    /// Rejections that the first quota explains, less those that only the second does.
+    blame: i32,
+}
+
+impl Replay {
+    /// `seed` decides everything uncertain: instants of admission, the others' requests, what failures cost.
+    pub(super) fn new(hypothesis: &Hypothesis, start: Timestamp, seed: u64) -> Self {
+        let mut replay = Self {
+            admission: hypothesis.admission,
+            rejected_count: hypothesis.rejected_count,
+            others: hypothesis.others,
+            first: Enforced::new((hypothesis.kind, hypothesis.mechanism)),
+            second: hypothesis.second.map(Enforced::new),
+            noise: Noise::default(),
+            rng: Pcg64Mcg::seed_from_u64(seed),
+            now: start.plus_seconds(-WARM_UP_S),
+            next_of_others: None,
+            blame: 0,
+        };
+        replay.next_of_others = replay.next_after(replay.now);
+        if let Some((seconds, used)) = replay.others.before {
+            replay.now = start.plus_seconds(-seconds);
+            replay.first.limiter.charge(replay.now, used);
+        }
+        replay
+    }
+
+    /// Moves on by one observation and returns the probability of its outcome; 1 if that is no evidence.
+    pub(super) fn step(&mut self, evidence: &Evidence) -> f64 {
+        let span = evidence.latest.seconds_since(evidence.earliest);
+        let at = evidence.earliest.plus_seconds(self.rng.random::<f64>() * span);
+        self.advance(at);
+        let (now, admission) = (self.now, self.admission);
+        let fits_first = self.first.fits(now, evidence.reserved(self.first.kind), admission);
+        let second = self.second.as_ref();
+        let fits = fits_first && second.is_none_or(|it| it.fits(now, evidence.reserved(it.kind), admission));
+        match evidence.outcome {
+            Outcome::Admitted => {
+                self.charge(evidence, 1);
+                self.settle(evidence, now);
+            }
+            Outcome::Throttled(_) => {
+                self.blame += i32::from(!fits_first) - i32::from(fits_first && !fits);
+                if self.rejected_count {
+                    self.charge(evidence, evidence.attempts);
+                }
+            }
+            Outcome::Failed => {
+                if self.rng.random_bool(FAILED_IS_CHARGED) {
+                    self.charge(evidence, 1);
+                }
+                return 1.0;
+            }
+        }
+        match evidence.informative {
+            true => self.noise.observe(fits, evidence.outcome.is_admitted()),
+            false => 1.0,
+        }
+    }
+
+    fn charge(&mut self, evidence: &Evidence, times: u64) {
+        let now = self.now;
+        for quota in self.quotas() {
+            quota.limiter.charge(now, evidence.reserved(quota.kind) * times);
+        }
+    }
+
+    fn settle(&mut self, evidence: &Evidence, charged_at: Timestamp) {
+        if evidence.unused(QuotaKind::Tokens) == 0 {
+            return;
+        }
+        self.advance(evidence.latest);
+        let now = self.now;
+        for quota in self.quotas() {
+            quota.limiter.refund(now, charged_at, evidence.unused(quota.kind));
+        }
+    }
+
+    fn quotas(&mut self) -> impl Iterator<Item = &mut Enforced> {
+        std::iter::once(&mut self.first).chain(&mut self.second)
+    }
+
+    /// From here on, `seed` decides what is uncertain.
+    pub(super) fn reseed(&mut self, seed: u64) {
+        self.rng = Pcg64Mcg::seed_from_u64(seed);
+    }
+
+    pub(super) fn admission(&self) -> Admission {
+        self.admission
+    }
+
+    /// The quota that the hypothesis is about, and one besides.
+    pub(super) fn enforced(&self) -> (&Enforced, Option<&Enforced>) {
+        (&self.first, self.second.as_ref())
+    }
+
+    /// Whether it is the first quota that explains most rejections.
+    pub(super) fn first_binds(&self) -> bool {
+        self.blame >= 0
+    }
+
+    fn advance(&mut self, to: Timestamp) {
+        let remembered = to.plus_seconds(-MEMORY_S);
+        if self.next_of_others.is_some_and(|at| at < remembered) {
+            self.next_of_others = self.next_after(remembered);
+        }
+        while let Some(at) = self.next_of_others.filter(|at| *at <= to) {
+            self.now = self.now.max(at);
+            let cost = (self.others.request_cost as f64 * self.rng.random_range(0.5..1.5)).ceil() as u64;
+            self.first.limiter.charge(self.now, cost);
+            if let Some(second) = &mut self.second {
+                let share = cost as f64 / self.first.ceiling.max(1) as f64;
+                second.limiter.charge(self.now, ((share * second.ceiling as f64) as u64).max(1));
+            }
+            self.next_of_others = self.next_after(at);
+        }
+        self.now = self.now.max(to);
+    }
+
+    /// The others' requests are a Poisson process.
+    fn next_after(&mut self, at: Timestamp) -> Option<Timestamp> {
+        if self.others.use_per_s <= 0.0 {
+            return None;
+        }
+        let mean_gap_s = self.others.request_cost as f64 / self.others.use_per_s;
+        Some(at.plus_seconds(-mean_gap_s * (1.0 - self.rng.random::<f64>()).ln()))
+    }
+}
