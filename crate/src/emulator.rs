@@ -6,14 +6,14 @@ mod server;
 mod service;
 mod wire;
 
-pub use config::EmulatorConfig;
+pub use config::{EmulatorConfig, Wording};
 pub use server::EmulatorServer;
 pub use service::{Answer, Latency, Service};
 pub(crate) use wire::{Fault, checked_max_tokens, outcome};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::{Clock, Result, Timestamp};
+use crate::{Clock, Limiter, QuotaKind, Result, Timestamp};
 
 /// Output tokens that a request without `maxTokens` reserves, and the most that one may ask for.
 pub const MODEL_MAX_TOKENS: u64 = 64_000;
@@ -40,6 +40,7 @@ pub struct Emulator {
 pub(crate) struct Exchange {
     pub(crate) request_id: String,
     pub(crate) answer: Answer,
+    pub(crate) wording: Wording,
 }
 
 impl Emulator {
@@ -51,7 +52,20 @@ impl Emulator {
         Ok(Self { service: Mutex::new(Service::new(config)?), clock })
     }
 
-    /// What it really enforces.
+    /// An emulator that enforces limiters of any kind, such as those of another library, instead of the quotas in
+    /// `config`; see [`Service::enforcing`].
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn enforcing(
+        config: EmulatorConfig,
+        limiters: Vec<(QuotaKind, Box<dyn Limiter + Send>)>,
+        clock: Clock,
+    ) -> Result<Self> {
+        Ok(Self { service: Mutex::new(Service::enforcing(config, limiters)?), clock })
+    }
+
+    /// What it was made from: what it really enforces, unless that was given as limiters.
     pub fn config(&self) -> EmulatorConfig {
         self.service().config().clone()
     }
@@ -69,14 +83,14 @@ impl Emulator {
 
     /// Takes the time that Bedrock would take, and answers.
     pub(crate) async fn converse(&self, input_tokens: u64, max_tokens: u64) -> Exchange {
-        let (request_id, latency) = {
+        let (request_id, latency, wording) = {
             let mut service = self.service();
-            (service.request_id(), service.latency())
+            (service.request_id(), service.latency(), service.config().wording)
         };
         self.clock.sleep(latency.until_admission).await;
         let answer = self.service().admit(self.clock.now(), latency.until_answer, input_tokens, max_tokens);
         self.clock.sleep(latency.until_answer).await;
-        Exchange { request_id, answer }
+        Exchange { request_id, answer, wording }
     }
 
     pub(crate) fn request_id(&self) -> String {

@@ -22,7 +22,7 @@ pub use analysis::{Assumptions, Inquiry, Next, Probe, analyze};
 pub use chart::Chart;
 pub use clock::{Clock, Timestamp};
 pub use emulator::{
-    Answer, Emulator, EmulatorConfig, EmulatorServer, Latency, MODEL_MAX_TOKENS, Service,
+    Answer, Emulator, EmulatorConfig, EmulatorServer, Latency, MODEL_MAX_TOKENS, Service, Wording,
     emulated_input_tokens,
 };
 pub use endpoint::{Diagnosis, Endpoint, Request, Response, Target, Timeouts};

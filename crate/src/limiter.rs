@@ -21,6 +21,8 @@ pub use sliding_log::SlidingLog;
 pub use stepped_bucket::SteppedBucket;
 pub use token_bucket::TokenBucket;
 
+use std::fmt;
+
 use crate::Timestamp;
 
 /// Whether a request may pass. Throttled is a value, not an error.
@@ -54,7 +56,7 @@ impl Decision {
 /// Costs are whole tokens or requests. Times must not go backwards; an earlier time is treated as the latest one
 /// seen. Asking and charging are separate, because a replayed hypothesis must follow what *was* admitted, not what
 /// it would have admitted itself.
-pub trait Limiter {
+pub trait Limiter: fmt::Debug {
     /// Whether `cost` would be admitted at `now`. Changes nothing.
     fn check(&self, now: Timestamp, cost: u64) -> Decision;
 

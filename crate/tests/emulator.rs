@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bedrock_tpm::{
-    Answer, Clock, Emulator, EmulatorConfig, Endpoint, Latency, Mechanism, MechanismId, Outcome, QuotaKind,
-    Request, Service, Timestamp, emulated_input_tokens,
+    Answer, BedrockTpmTester, Clock, Emulator, EmulatorConfig, Endpoint, Latency, Mechanism, MechanismId,
+    Outcome, QuotaKind, Request, Service, Settings, ThrottleMessage, Timestamp, Wording,
+    emulated_input_tokens,
 };
 
 const START: Timestamp = Timestamp::from_nanos(1_752_585_600_000_000_000);
@@ -183,4 +184,39 @@ async fn the_simulated_endpoint_lives_on_a_virtual_clock() {
     assert!(outcome(1).await.is_admitted());
     emulator.charge(clock.now(), 900);
     assert!(outcome(1).await.is_throttled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn limiters_may_be_given_instead_of_quotas() {
+    let clock = Clock::virtual_from(START);
+    let window = |limit, window_s| {
+        let mechanism = Mechanism::FixedWindow { limit, window_s, offset_s: 0.0 };
+        (QuotaKind::Tokens, Box::new(mechanism.limiter()) as _)
+    };
+    let limiters = vec![window(1_000, 10.0), window(1_500, 60.0)];
+    let emulator = Emulator::enforcing(per_minute(9, None), limiters, clock).unwrap();
+    let mut tester = BedrockTpmTester::simulated_by(Arc::new(emulator), Settings::default()).unwrap();
+    let mut admitted = Vec::new();
+    for second in [0.0, 3.0, 11.0, 14.0, 21.0] {
+        tester.wait_until(START.plus_seconds(second)).await;
+        admitted.push(tester.make_bedrock_request(700).await.unwrap().outcome().is_admitted());
+    }
+    assert_eq!(admitted, [true, false, true, false, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_is_worded_as_asked() {
+    for (wording, expected) in [
+        (Wording::Named, ThrottleMessage::Tokens),
+        (Wording::Swapped, ThrottleMessage::Requests),
+        (Wording::Neutral, ThrottleMessage::Requests),
+    ] {
+        let config = EmulatorConfig { wording, ..per_minute(100, Some(9)) };
+        let clock = Clock::virtual_from(START);
+        let mut tester = BedrockTpmTester::simulated(config, clock, Settings::default()).unwrap();
+        let rejected = tester.make_bedrock_request(300).await.unwrap();
+        assert_eq!(rejected.outcome(), Outcome::Throttled(expected), "{wording:?}");
+        let neutral = rejected.error.unwrap().contains("request rate is too high");
+        assert_eq!(neutral, wording == Wording::Neutral);
+    }
 }

@@ -59,21 +59,23 @@ fn a_rejected_request_costs_what_was_asked_for() {
         Mechanism::per_minute(MechanismId::FixedWindow, 5),
         Mechanism::per_minute(MechanismId::FixedWindow, 1_000),
     );
-    let left = |pool: &Pool, tokens: u64| {
-        let mut pool = pool.clone();
+    let left = |mut pool: Pool, tokens: u64| {
         (0..99).take_while(|_| pool.admit(START, tokens) == PoolDecision::Admitted).count()
     };
     // 400 of 1,000 tokens are used when a request for 700 comes.
     for (rejected, empty_requests, requests_of_150) in
         [(RejectedCost::Nothing, 4, 4), (RejectedCost::Request, 3, 3), (RejectedCost::Everything, 0, 0)]
     {
-        let mut pool = pool(quotas, rejected);
-        assert_eq!(pool.admit(START, 400), PoolDecision::Admitted);
-        let next_minute = Some(START.next_second(0.0));
-        let throttled = PoolDecision::Throttled { by: QuotaKind::Tokens, retry_at: next_minute };
-        assert_eq!(pool.admit(START, 700), throttled);
-        assert_eq!(left(&pool, 0), empty_requests, "{rejected:?}");
-        assert_eq!(left(&pool, 150), requests_of_150, "{rejected:?}");
+        let used = || {
+            let mut pool = pool(quotas, rejected);
+            assert_eq!(pool.admit(START, 400), PoolDecision::Admitted);
+            let next_minute = Some(START.next_second(0.0));
+            let throttled = PoolDecision::Throttled { by: QuotaKind::Tokens, retry_at: next_minute };
+            assert_eq!(pool.admit(START, 700), throttled);
+            pool
+        };
+        assert_eq!(left(used(), 0), empty_requests, "{rejected:?}");
+        assert_eq!(left(used(), 150), requests_of_150, "{rejected:?}");
     }
 }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use bedrock_tpm::{
     Admission, EmulatorConfig, Error, Mechanism, MechanismId, RejectedCost, Result, Settings, Target,
-    Timeouts,
+    Timeouts, Wording,
 };
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
@@ -89,6 +89,9 @@ pub(super) struct EmulatorArgs {
     /// Fraction of requests that are throttled although they fit
     #[arg(long, value_name = "FRACTION", default_value_t = 0.0)]
     pub spurious_429: f64,
+    /// Which quota a 429 names: the one that rejected, none, or another one
+    #[arg(long, value_name = "HOW", default_value = "named")]
+    pub wording: Wording,
     /// Tokens that an output token counts for when a request is settled
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub burndown: u64,
@@ -164,6 +167,7 @@ impl EmulatorArgs {
             error_rate: self.error_rate,
             spurious_429: self.spurious_429,
             background: self.background,
+            wording: self.wording,
             seed,
             ..EmulatorConfig::default()
         }

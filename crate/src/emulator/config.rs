@@ -8,6 +8,20 @@ const DAY_S: f64 = 86_400.0;
 /// More requests of others a second would keep the emulator from answering ours.
 const MOST_OTHERS_PER_S: f64 = 1_000.0;
 
+/// What a 429 says in words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum), clap(rename_all = "snake_case"))]
+#[serde(rename_all = "snake_case")]
+pub enum Wording {
+    /// It names the quota that rejected the request.
+    #[default]
+    Named,
+    /// "Your request rate is too high", whichever quota it was.
+    Neutral,
+    /// It names another quota: requests instead of tokens, tokens instead of requests.
+    Swapped,
+}
+
 /// What the emulator enforces, and how well it behaves.
 ///
 /// By default it enforces nothing, answers in 0.3 to 1.5 seconds and never fails.
@@ -35,6 +49,9 @@ pub struct EmulatorConfig {
     pub spurious_429: f64,
     /// Traffic of others in the account, as a fraction of the quota per minute, 0 to 1.
     pub background: f64,
+    /// What a 429 says in words.
+    #[serde(default)]
+    pub wording: Wording,
     /// Seed of every random choice: same seed and same times, same answers.
     pub seed: u64,
 }
@@ -52,6 +69,7 @@ impl Default for EmulatorConfig {
             error_rate: 0.0,
             spurious_429: 0.0,
             background: 0.0,
+            wording: Wording::Named,
             seed: 0,
         }
     }

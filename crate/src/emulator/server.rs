@@ -89,9 +89,10 @@ async fn handle(State(emulator): State<Arc<Emulator>>, method: Method, uri: Uri,
     let arrived = emulator.clock().now();
     let (request_id, reply) = match accept(&method, uri.path(), body).await {
         Ok((input_tokens, max_tokens)) => {
-            let Exchange { request_id, answer } = emulator.converse(input_tokens, max_tokens).await;
+            let Exchange { request_id, answer, wording } = emulator.converse(input_tokens, max_tokens).await;
             let latency_ms = (emulator.clock().now() - arrived).as_millis() as u64;
-            let reply = outcome(answer).map(|(usage, cut_off)| converse_response(usage, cut_off, latency_ms));
+            let reply = outcome(answer, wording)
+                .map(|(usage, cut_off)| converse_response(usage, cut_off, latency_ms));
             (request_id, reply)
         }
         Err(fault) => (emulator.request_id(), Err(fault)),

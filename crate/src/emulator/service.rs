@@ -7,7 +7,9 @@ use rand_pcg::Pcg64;
 
 use super::EmulatorConfig;
 use super::background::Background;
-use crate::{Pool, PoolDecision, QuotaKind, Result, Timestamp, Usage, reserved_tokens, settled_tokens};
+use crate::{
+    Limiter, Pool, PoolDecision, QuotaKind, Result, Timestamp, Usage, reserved_tokens, settled_tokens,
+};
 
 /// The most that the emulated model ever has to say, in tokens.
 const LONGEST_ANSWER: u64 = 256;
@@ -16,7 +18,7 @@ const LONGEST_ANSWER: u64 = 256;
 ///
 /// Same seed, same calls at the same times: same answers. Times must not go backwards; an earlier time is treated as
 /// the latest one seen.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Service {
     config: EmulatorConfig,
     pool: Pool,
@@ -66,9 +68,27 @@ impl Service {
     /// # Errors
     /// A usage error if `config` is out of range.
     pub fn new(config: EmulatorConfig) -> Result<Self> {
+        let pool = Pool::new(config.quotas(), config.rejected, config.admission);
+        Self::of_pool(config, pool)
+    }
+
+    /// A service that enforces `limiters` instead of the quotas in `config`, which then only say how much the
+    /// background traffic is.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn enforcing(
+        config: EmulatorConfig,
+        limiters: Vec<(QuotaKind, Box<dyn Limiter + Send>)>,
+    ) -> Result<Self> {
+        let pool = Pool::of_limiters(limiters, config.rejected, config.admission);
+        Self::of_pool(config, pool)
+    }
+
+    fn of_pool(config: EmulatorConfig, pool: Pool) -> Result<Self> {
         let config = config.validated()?;
         Ok(Self {
-            pool: Pool::new(config.quotas(), config.rejected, config.admission),
+            pool,
             rng: Pcg64::seed_from_u64(config.seed),
             background: Background::new(&config),
             settlements: BinaryHeap::new(),
@@ -77,7 +97,7 @@ impl Service {
         })
     }
 
-    /// What it really enforces.
+    /// What it was made from: what it really enforces, unless that was given as limiters.
     pub fn config(&self) -> &EmulatorConfig {
         &self.config
     }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, MODEL_MAX_TOKENS, emulated_input_tokens};
+use super::{Answer, MODEL_MAX_TOKENS, Wording, emulated_input_tokens};
 use crate::{QuotaKind, Usage};
 
 /// An error response.
@@ -23,21 +23,26 @@ impl Fault {
         Self::new(400, "ValidationException", message)
     }
 
-    fn throttled(by: QuotaKind) -> Self {
-        let what = match by {
-            QuotaKind::Requests => "requests",
-            QuotaKind::Tokens => "tokens",
-            QuotaKind::TokensPerDay => "tokens per day",
+    fn throttled(by: QuotaKind, wording: Wording) -> Self {
+        let named = match (wording, by) {
+            (Wording::Neutral, _) => None,
+            (Wording::Named, QuotaKind::TokensPerDay) => Some("tokens per day"),
+            (Wording::Named, QuotaKind::Tokens) | (Wording::Swapped, QuotaKind::Requests) => Some("tokens"),
+            (Wording::Named, QuotaKind::Requests) | (Wording::Swapped, _) => Some("requests"),
         };
-        Self::new(429, "ThrottlingException", format!("Too many {what}, please wait before trying again."))
+        let message = match named {
+            Some(what) => format!("Too many {what}, please wait before trying again."),
+            None => "Your request rate is too high. Reduce the frequency of requests.".into(),
+        };
+        Self::new(429, "ThrottlingException", message)
     }
 }
 
 /// An answer as the client gets it: usage and whether it was cut off, or an error.
-pub(crate) fn outcome(answer: Answer) -> Result<(Usage, bool), Fault> {
+pub(crate) fn outcome(answer: Answer, wording: Wording) -> Result<(Usage, bool), Fault> {
     match answer {
         Answer::Admitted { usage, cut_off } => Ok((usage, cut_off)),
-        Answer::Throttled(by) => Err(Fault::throttled(by)),
+        Answer::Throttled(by) => Err(Fault::throttled(by, wording)),
         Answer::Unavailable => {
             let message = "Bedrock is unable to process your request.";
             Err(Fault::new(503, "ServiceUnavailableException", message))

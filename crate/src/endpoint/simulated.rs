@@ -22,7 +22,7 @@ impl Simulated {
             Ok(max_tokens) => {
                 let input_tokens = emulated_input_tokens(request.prompt.len());
                 let exchange = self.emulator.converse(input_tokens, max_tokens).await;
-                (exchange.request_id, outcome(exchange.answer))
+                (exchange.request_id, outcome(exchange.answer, exchange.wording))
             }
             Err(fault) => (self.emulator.request_id(), Err(fault)),
         };

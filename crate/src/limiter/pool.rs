@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{AnyLimiter, Decision, Limiter, Mechanism};
+use super::{Decision, Limiter, Mechanism};
 use crate::{QuotaKind, Timestamp};
 
 /// What a rejected request consumes.
@@ -40,9 +40,9 @@ impl Admission {
 }
 
 /// The quotas that one route to one model enforces together: a request must pass all of them.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Pool {
-    quotas: Vec<(QuotaKind, AnyLimiter)>,
+    quotas: Vec<(QuotaKind, Box<dyn Limiter + Send>)>,
     rejected: RejectedCost,
     admission: Admission,
 }
@@ -68,8 +68,18 @@ impl Pool {
         rejected: RejectedCost,
         admission: Admission,
     ) -> Self {
-        let quotas = quotas.into_iter().map(|(kind, mechanism)| (kind, mechanism.limiter())).collect();
-        Self { quotas, rejected, admission }
+        let limiter = |mechanism: Mechanism| -> Box<dyn Limiter + Send> { Box::new(mechanism.limiter()) };
+        let quotas = quotas.into_iter().map(|(kind, mechanism)| (kind, limiter(mechanism))).collect();
+        Self::of_limiters(quotas, rejected, admission)
+    }
+
+    /// A pool of limiters of any kind, checked in that order; more than one may count the same.
+    pub fn of_limiters(
+        limiters: Vec<(QuotaKind, Box<dyn Limiter + Send>)>,
+        rejected: RejectedCost,
+        admission: Admission,
+    ) -> Self {
+        Self { quotas: limiters, rejected, admission }
     }
 
     /// Whether a request that reserves `tokens` passes every quota at `now`. Changes nothing.

@@ -40,8 +40,15 @@ impl BedrockTpmTester {
     /// # Errors
     /// As [`emulated`](Self::emulated).
     pub fn simulated(emulator: EmulatorConfig, clock: Clock, settings: Settings) -> Result<Self> {
-        let emulator = Arc::new(Emulator::new(emulator, clock)?);
-        let endpoint = Endpoint::simulated(emulator.clone());
+        Self::simulated_by(Arc::new(Emulator::new(emulator, clock)?), settings)
+    }
+
+    /// As [`simulated`](Self::simulated), for an emulator that was made before, on that emulator's clock.
+    ///
+    /// # Errors
+    /// As [`emulated`](Self::emulated).
+    pub fn simulated_by(emulator: Arc<Emulator>, settings: Settings) -> Result<Self> {
+        let (endpoint, clock) = (Endpoint::simulated(emulator.clone()), emulator.clock());
         Self::new(endpoint, clock, settings.validated()?, Some((emulator, None)))
     }
 
