@@ -19,11 +19,11 @@ const DELAYS_S: [f64; 11] = [0.0, 1.0, 2.5, 4.5, 7.0, 11.0, 16.0, 23.0, 32.0, 44
 /// Just before and after the clock minute, beyond the clock error.
 const AROUND_THE_MINUTE_S: [f64; 2] = [-2.0, 1.5];
 /// Delays of a second probe after the first.
-const SECOND_DELAYS_S: [f64; 6] = [0.0, 3.0, 8.0, 18.0, 35.0, 60.0];
+const SECOND_DELAYS_S: [f64; 6] = [0.0, 3.0, 9.0, 20.0, 38.0, 61.0];
 /// First probes that are followed by a second one in thought.
 const LOOKED_AHEAD: usize = 6;
-/// Shares of the quota to use up at once: that tells nothing by itself, and everything afterwards.
-const FILLS: [f64; 3] = [0.3, 0.6, 0.93];
+/// Shares of the quota to use up, and when: that tells nothing by itself, and everything afterwards.
+const FILLS: [(f64, f64); 5] = [(0.0, 0.3), (0.0, 0.6), (0.0, 0.93), (15.0, 0.93), (35.0, 0.93)];
 /// A probe tells two candidates apart if their predictions differ by more than this.
 const TELLING: f64 = 0.5;
 /// What a request and a whole quota of tokens cost, in seconds of waiting.
@@ -76,12 +76,12 @@ impl Choice {
 pub(super) fn next_probe(posterior: &Posterior, terms: &Terms) -> Probe {
     let imagined = imagine(posterior.beliefs(), terms.sharpness);
     let mut choices: Vec<Choice> =
-        times(terms.from).map(|at| terms.choice(&imagined, at, terms.from, None)).collect();
+        times(terms.from, &DELAYS_S).map(|at| terms.choice(&imagined, at, terms.from, None)).collect();
     choices.sort_by(|a, b| b.rate().total_cmp(&a.rate()));
     choices.truncate(LOOKED_AHEAD);
-    choices.extend(FILLS.map(|share| {
+    choices.extend(FILLS.map(|(delay_s, share)| {
         let size = ((terms.quota * share) as u64).clamp(terms.sizes.0, terms.sizes.1);
-        terms.choice(&imagined, terms.from, terms.from, Some(size))
+        terms.choice(&imagined, terms.from.plus_seconds(delay_s), terms.from, Some(size))
     }));
     let scored = choices.iter().map(|choice| (choice, terms.rate_of_two(&imagined, choice)));
     let best = scored.max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(&choices[0], |(choice, _)| choice);
@@ -101,7 +101,7 @@ pub(super) fn separating_probe(
         imagine(beliefs, 1.0).into_iter().map(|one| one.of_class(usize::from(rival != rivals[0]))).collect()
     });
     let imagined: Vec<Imagined> = worlds.concat();
-    let choices = times(terms.from).map(|at| terms.choice(&imagined, at, terms.from, None));
+    let choices = times(terms.from, &DELAYS_S).map(|at| terms.choice(&imagined, at, terms.from, None));
     let best = choices.max_by(|a, b| a.sweep.gain.total_cmp(&b.sweep.gain))?;
     let admitted = worlds.map(|worlds| admitted_share(&worlds, terms.decided(best.at), best.sweep.size));
     let differ = (admitted[0] - admitted[1]).abs() > TELLING;
@@ -113,12 +113,12 @@ fn admitted_share(worlds: &[Imagined], at: Timestamp, size: u64) -> f64 {
     worlds.iter().filter(|one| one.fits(at, size)).map(|one| one.weight).sum::<f64>() / total
 }
 
-fn times(from: Timestamp) -> impl Iterator<Item = Timestamp> {
+fn times(from: Timestamp, delays_s: &[f64]) -> impl Iterator<Item = Timestamp> {
     let turn = from.next_second(0.0);
     let around = AROUND_THE_MINUTE_S.map(|offset_s| turn.plus_seconds(offset_s));
-    DELAYS_S
-        .into_iter()
-        .map(move |delay_s| from.plus_seconds(delay_s))
+    delays_s
+        .iter()
+        .map(move |delay_s| from.plus_seconds(*delay_s))
         .chain(around)
         .filter(move |at| *at >= from)
 }
@@ -160,9 +160,8 @@ impl Terms {
         for admitted in [true, false] {
             let after = self.after(imagined, first, admitted);
             let share = if admitted { first.sweep.admitted } else { 1.0 - first.sweep.admitted };
-            let seconds = SECOND_DELAYS_S.map(|delay_s| from.plus_seconds(delay_s));
-            let seconds = seconds.map(|at| self.choice(&after, at, from, None));
-            if let Some(second) = seconds.iter().max_by(|a, b| a.rate().total_cmp(&b.rate())) {
+            let seconds = times(from, &SECOND_DELAYS_S).map(|at| self.choice(&after, at, from, None));
+            if let Some(second) = seconds.max_by(|a, b| a.rate().total_cmp(&b.rate())) {
                 gain += share * second.sweep.gain;
                 cost_s += share * second.cost_s;
             }

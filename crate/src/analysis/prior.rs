@@ -7,15 +7,18 @@ use super::hypothesis::{Hypothesis, Others};
 use crate::{Admission, Candidate, Mechanism, MechanismId, QuotaKind};
 
 /// Coordinates of a point.
-pub(super) const DIMENSIONS: usize = 12;
+pub(super) const DIMENSIONS: usize = 13;
 pub(super) type Point = [f64; DIMENSIONS];
 
 /// Clock error within which a window still counts as clock-aligned, in seconds.
 const CLOCK_ERROR_S: f64 = 1.0;
-/// How often a quota that is known applies as stated.
-const AS_STATED: f64 = 0.85;
+/// How often a quota that is known applies as stated, and how often nearly so.
+const AS_STATED: f64 = 0.7;
+const NEARLY_AS_STATED: f64 = 0.15;
 /// Estimated and charged tokens differ by up to this share.
 const COUNTING_ERROR: f64 = 0.02;
+/// What is nearly as stated differs by up to this share.
+const NEARLY: f64 = 0.15;
 /// How often others use the quota at all, and how much of it at most.
 const OTHERS_ARE_ACTIVE: f64 = 0.3;
 const OTHERS_SHARE: f64 = 0.1;
@@ -104,9 +107,10 @@ impl Class {
 
     /// The hypothesis at `point`, for a quota of `kind`.
     pub(super) fn hypothesis(self, kind: QuotaKind, stated: Stated, point: &Point) -> Hypothesis {
-        let [size, rate, phase, period, rejected, active, share, before, used, whole, second, other] = *point;
+        let [size, ratio, rate, phase, period, rejected, active, share, before, used, whole, second, other] =
+            *point;
         let admission = if whole < UNTIL_EXHAUSTED { Admission::UntilExhausted } else { Admission::Whole };
-        let mechanism = self.mechanism(kind, stated.of(kind), [size, rate, phase, period], admission);
+        let mechanism = self.mechanism(kind, stated.of(kind), [size, ratio, rate, phase, period], admission);
         let ceiling = mechanism.ceiling();
         let others = if active < OTHERS_ARE_ACTIVE {
             // In a large quota of requests these are bursts, so that no quota means more events than another.
@@ -133,7 +137,7 @@ impl Class {
         self,
         kind: QuotaKind,
         stated: Option<u64>,
-        [size, rate, phase, period]: [f64; 4],
+        [size, ratio, rate, phase, period]: [f64; 5],
         admission: Admission,
     ) -> Mechanism {
         let limit = limit(kind, stated, size);
@@ -179,26 +183,18 @@ impl Class {
                 Mechanism::ExponentialDecay { limit, time_constant_s }
             }
             Self::TokenBucket | Self::SteppedBucket => {
-                self.bucket(kind, stated, limit, [size, rate, phase, period], admission)
+                self.bucket(limit, [ratio, rate, phase, period], admission)
             }
             Self::DayWindow => Mechanism::FixedWindow { limit, window_s: 86_400.0, offset_s: 0.0 },
         }
     }
 
-    fn bucket(
-        self,
-        kind: QuotaKind,
-        stated: Option<u64>,
-        limit: u64,
-        [size, rate, phase, period]: [f64; 4],
-        admission: Admission,
-    ) -> Mechanism {
-        let error = if kind == QuotaKind::Requests { 0.0 } else { COUNTING_ERROR };
-        let per_minute = stated.map_or(limit, |stated| stated.max(1)) as f64;
-        let refill_per_s = per_minute / 60.0 * about(rate, 0.7, error, 0.1, 4.0);
+    /// A bucket that refills by about `limit` a minute, with a capacity of about as much.
+    fn bucket(self, limit: u64, [ratio, rate, phase, period]: [f64; 4], admission: Admission) -> Mechanism {
+        let refill_per_s = limit as f64 / 60.0 * mixed(rate, 0.75, 1.0, 0.1, 4.0);
         // A bucket that may be overdrawn can be tiny, one that may not would admit next to nothing.
         let smallest = if admission == Admission::Whole { 0.05 } else { 0.005 };
-        let capacity = stated.map_or(limit, |stated| scaled(stated, about(size, 0.5, error, smallest, 4.0)));
+        let capacity = scaled(limit, mixed(ratio, 0.5, 1.0, smallest, 4.0));
         let tick_s = match self {
             Self::SteppedBucket => usual_period(period, USUAL_TICKS),
             _ if period < CONTINUOUS => return Mechanism::TokenBucket { capacity, refill_per_s },
@@ -247,12 +243,14 @@ fn second_quota(first: QuotaKind, stated: Stated, u: f64, size: f64) -> Option<(
 }
 
 fn limit(kind: QuotaKind, stated: Option<u64>, u: f64) -> u64 {
+    const REST: f64 = 1.0 - AS_STATED - NEARLY_AS_STATED;
     match (kind, stated) {
-        (QuotaKind::Requests, Some(stated)) if u < AS_STATED => stated,
-        (_, Some(stated)) if u < AS_STATED => {
-            scaled(stated, 1.0 + COUNTING_ERROR * (2.0 * u / AS_STATED - 1.0))
+        (_, Some(stated)) if u < REST => scaled(stated, log_uniform(u / REST, 0.02, 4.0)),
+        (_, Some(stated)) if u < 1.0 - AS_STATED => {
+            scaled(stated, 1.0 + NEARLY * (2.0 * (u - REST) / NEARLY_AS_STATED - 1.0))
         }
-        (_, Some(stated)) => scaled(stated, log_uniform((u - AS_STATED) / (1.0 - AS_STATED), 0.02, 4.0)),
+        (QuotaKind::Requests, Some(stated)) => stated,
+        (_, Some(stated)) => scaled(stated, 1.0 + COUNTING_ERROR * (1.0 - 2.0 * (1.0 - u) / AS_STATED)),
         (QuotaKind::Requests, None) if u < AS_STATED => pick(&USUAL_REQUESTS, u / AS_STATED),
         (QuotaKind::Requests, None) => scaled(1, log_uniform((u - AS_STATED) / (1.0 - AS_STATED), 1.0, 1e4)),
         (QuotaKind::Tokens, None) => scaled(1, log_uniform(u, 100.0, 1e8)),
@@ -270,11 +268,6 @@ fn any_window(u: f64, proportion: f64, limit: u64) -> (f64, u64) {
     }
     let window_s = log_uniform((u - A_MINUTE) / (1.0 - A_MINUTE), 5.0, 300.0);
     (window_s, if proportion < 0.5 { limit } else { scaled(limit, window_s / 60.0) })
-}
-
-/// As [`mixed`], where the usual is 1, give or take `error`.
-fn about(u: f64, share: f64, error: f64, low: f64, high: f64) -> f64 {
-    mixed(u, share, 1.0 + error * (2.0 * u / share - 1.0), low, high)
 }
 
 /// `usual` with probability `share`, with the rest spread log-uniformly from `low` to `high`.
