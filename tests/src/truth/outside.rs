@@ -65,6 +65,14 @@ impl Outside {
         }
     }
 
+    /// What a rejected request consumes: a limiter that punishes must be told of the requests that it rejects.
+    pub fn rejected(self) -> RejectedCost {
+        match self {
+            Self::Banning { .. } | Self::Doubling { .. } => RejectedCost::Everything,
+            _ => RejectedCost::Nothing,
+        }
+    }
+
     /// Fresh limiters of tokens that enforce it together.
     pub fn limiters(self) -> Vec<(QuotaKind, Box<dyn Limiter + Send>)> {
         let limiters: Vec<Box<dyn Limiter + Send>> = match self {
@@ -133,11 +141,7 @@ pub(super) fn truth(seed: u64, noise: Noise) -> Truth {
     let outside = Outside::drawn(&mut rng);
     let emulator = EmulatorConfig {
         tokens: Some(Mechanism::per_minute(MechanismId::FixedWindow, TPM)),
-        // A limiter that punishes is told of the requests that it rejects.
-        rejected: match outside {
-            Outside::Banning { .. } | Outside::Doubling { .. } => RejectedCost::Everything,
-            _ => RejectedCost::Nothing,
-        },
+        rejected: outside.rejected(),
         ..noise.emulator(rng.random())
     };
     Truth { outside: Some(outside), ..Truth::of_tokens(Set::Outside, seed, emulator) }

@@ -71,6 +71,11 @@ pub(super) fn leads(truth: &Truth, verdict: &Verdict) -> bool {
     }
 }
 
+/// Whether a mechanism is named that is not enforced.
+pub(super) fn is_misnamed(truth: &Truth, verdict: &Verdict) -> bool {
+    matches!(verdict.verdict, Conclusion::Mechanism(_)) && !leads(truth, verdict)
+}
+
 /// Whether `id` is the id of `mechanism`, or of one that cannot be told from it over a network:
 ///
 /// - a bucket with ticks of up to 2 s, or a window as short, which is such a bucket refilled to the brim, is a token

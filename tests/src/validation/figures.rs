@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::ending::{is_clock_wrong, leads};
+use super::ending::{is_clock_wrong, is_misnamed, leads};
 use super::{Case, Ending, Run};
 use crate::truth::Set;
 
@@ -22,6 +22,8 @@ pub struct Figures {
     pub none: f64,
     /// Fraction of "I cannot tell" that are not right, measurements that failed included.
     pub inconclusive: f64,
+    /// Fraction in which a mechanism is named that is not enforced, even where only the quota that binds is asked for.
+    pub mechanism_wrong: f64,
     /// Fraction of answers to the clock question that are wrong.
     pub clock_wrong: f64,
     /// Minutes, median and 95th percentile.
@@ -74,6 +76,7 @@ impl Figures {
             wrong: share(Ending::Wrong),
             none: share(Ending::None),
             inconclusive: share(Ending::Inconclusive),
+            mechanism_wrong: fraction(runs, |run| is_misnamed(&run.truth, &run.verdict)),
             clock_wrong: fraction(runs, |run| is_clock_wrong(&run.truth, &run.verdict)),
             minutes: quantiles(runs, |run| run.verdict.spent.minutes),
             quotas: quantiles(runs, |run| run.quotas),

@@ -6,11 +6,15 @@ use bedrock_tpm_tests::validation::{Figures, Requirement, Run};
 pub fn figures(set: Set, protocol: &str, figures: &Figures) {
     println!("{}, {protocol}, {} truths", set.id(), figures.truths);
     println!(
-        "  right {:.1} %, wrong {:.1} %, none {:.1} %, inconclusive {:.1} %; clock question wrong {:.1} %",
+        "  right {:.1} %, wrong {:.1} %, none {:.1} %, inconclusive {:.1} %",
         100.0 * figures.right,
         100.0 * figures.wrong,
         100.0 * figures.none,
         100.0 * figures.inconclusive,
+    );
+    println!(
+        "  mechanism named wrongly {:.1} %, clock question answered wrongly {:.1} %",
+        100.0 * figures.mechanism_wrong,
         100.0 * figures.clock_wrong,
     );
     for (what, [median, high]) in
