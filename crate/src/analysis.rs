@@ -29,7 +29,7 @@ use plan::{Terms, separating_probe};
 use posterior::Posterior;
 
 /// Enough particles that rare explanations are found for every seed.
-const EFFORT: Effort = Effort { particles: 2_000, moves: 3 };
+const EFFORT: Effort = Effort { prior: 6_000, particles: 1_500, moves: 4 };
 
 /// A mechanism that is less probable than this needs no more observations.
 const WORTH_SEPARATING: f64 = 1e-6;

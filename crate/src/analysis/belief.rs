@@ -20,7 +20,7 @@ pub(super) struct Belief {
     pub kind: QuotaKind,
     stated: Stated,
     first: Timestamp,
-    moves: usize,
+    effort: Effort,
     particles: Vec<Particle>,
     /// Log of the marginal likelihood of the trace so far.
     log_evidence: f64,
@@ -30,6 +30,9 @@ pub(super) struct Belief {
 /// How much work goes into a belief.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Effort {
+    /// Particles of the prior: enough that some come near the truth.
+    pub prior: usize,
+    /// Particles once observations have narrowed them down, and they were drawn anew.
     pub particles: usize,
     /// Metropolis steps that each particle takes after it was drawn anew.
     pub moves: usize,
@@ -52,19 +55,19 @@ impl Belief {
         (class, kind): (Class, QuotaKind),
         stated: Stated,
         first: Timestamp,
-        Effort { particles: count, moves }: Effort,
+        effort: Effort,
         seed: u64,
     ) -> Self {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
-        let weight = 1.0 / count as f64;
-        let particles = (0..count)
+        let weight = 1.0 / effort.prior as f64;
+        let particles = (0..effort.prior)
             .map(|_| {
                 let (point, seed) = (rng.random(), rng.random());
                 let replay = Replay::new(&class.hypothesis(kind, stated, &point), first, seed);
                 Particle { point, seeds: vec![(0, seed)], replay, log_likelihood: 0.0, weight }
             })
             .collect();
-        Self { class, kind, stated, first, moves, particles, log_evidence: 0.0, rng }
+        Self { class, kind, stated, first, effort, particles, log_evidence: 0.0, rng }
     }
 
     /// Whatever comes, the class does not come back.
@@ -87,7 +90,7 @@ impl Belief {
         let effective = 1.0 / self.particles.iter().map(|particle| particle.weight.powi(2)).sum::<f64>();
         if worth_it && effective < RESAMPLE_BELOW * self.particles.len() as f64 {
             self.resample(history.len());
-            for _ in 0..self.moves {
+            for _ in 0..self.effort.moves {
                 self.move_all(history);
             }
         }
@@ -128,7 +131,7 @@ impl Belief {
 
     /// Systematic resampling: each particle is kept as often as its weight says, up to rounding.
     fn resample(&mut self, observed: usize) {
-        let count = self.particles.len();
+        let count = self.effort.particles;
         let weight = 1.0 / count as f64;
         let mut position = self.rng.random::<f64>() * weight;
         let mut cumulated = 0.0;
@@ -206,15 +209,17 @@ impl Particle {
     }
 }
 
-/// One or two coordinates move: a little, less than that, or to anywhere. The cube has no walls, it wraps around.
+/// One or two coordinates move: to anywhere, or by a tenth at most, or less by orders of magnitude. The cube has no walls, it wraps around.
 fn step(point: &Point, rng: &mut impl Rng) -> Point {
     let mut moved = *point;
     for _ in 0..rng.random_range(1..=2) {
         let coordinate = &mut moved[rng.random_range(0..DIMENSIONS)];
         *coordinate = match rng.random_range(0..3) {
             0 => rng.random(),
-            1 => (*coordinate + rng.random_range(-0.05..0.05)).rem_euclid(1.0),
-            _ => (*coordinate + rng.random_range(-0.005..0.005)).rem_euclid(1.0),
+            _ => {
+                let reach = 10_f64.powf(rng.random_range(-3.5..-1.0));
+                (*coordinate + reach * rng.random_range(-1.0..1.0)).rem_euclid(1.0)
+            }
         };
     }
     moved

@@ -6,7 +6,7 @@ use super::{Assumptions, analyze};
 use crate::{Candidate, Conclusion, Observation, Timestamp};
 
 /// While searching; the announcement is checked with more particles, drawn anew.
-const SEARCH: Effort = Effort { particles: 300, moves: 8 };
+const SEARCH: Effort = Effort { prior: 2_000, particles: 300, moves: 6 };
 /// The first probe is small, as a share of the quota and in tokens: it shows how large requests really are.
 const FIRST_SHARE: f64 = 0.02;
 const FIRST_AT_MOST: f64 = 200.0;
@@ -39,7 +39,7 @@ pub enum Next {
     Search(Probe),
     /// Send this, to refute the leading mechanism if it is wrong.
     Challenge(Probe),
-    /// Nothing: a mechanism can be named.
+    /// Nothing: a mechanism can be named, or all are refuted.
     Done,
 }
 
@@ -58,10 +58,12 @@ impl Inquiry {
             .posterior
             .get_or_insert_with(|| Posterior::new(&self.assumptions, evidence.earliest, SEARCH));
         posterior.observe(evidence);
-        if self.led == 0 && self.observations.len().is_multiple_of(RENEW_EVERY) {
-            self.renew();
-        }
         self.note_leader();
+        let refuted_all = self.led == 1 && self.leader == Some(Candidate::SomethingElse);
+        if refuted_all || (self.led == 0 && self.observations.len().is_multiple_of(RENEW_EVERY)) {
+            self.renew();
+            self.note_leader();
+        }
         if self.led > CHALLENGES && !self.holds() {
             self.renew();
             self.led = 0;
@@ -79,7 +81,7 @@ impl Inquiry {
     fn note_leader(&mut self) {
         let Some(posterior) = &self.posterior else { return };
         let (leader, probability) = posterior.candidates()[0];
-        let leads = probability >= self.assumptions.confidence && leader != Candidate::SomethingElse;
+        let leads = probability >= self.assumptions.confidence;
         self.led = match leads {
             true if self.leader == Some(leader) => self.led + 1,
             true => 1,
@@ -119,7 +121,7 @@ impl Inquiry {
     /// Whether particles drawn anew come to the same conclusion.
     fn holds(&self) -> bool {
         let verdict = analyze(&self.observations, &self.assumptions);
-        matches!(verdict.verdict, Conclusion::Mechanism(_))
+        verdict.verdict != Conclusion::Inconclusive
             && verdict.ranked.first().map(|ranked| ranked.mechanism) == self.leader
     }
 

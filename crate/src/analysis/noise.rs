@@ -7,6 +7,9 @@ const SPURIOUS_429: [f64; RATES] = [0.003, 0.02, 0.07];
 const SPURIOUS_200: [f64; RATES] = [0.001, 0.005, 0.02];
 const PRIOR: [f64; RATES] = [0.4, 0.45, 0.15];
 
+/// Width of the edge between fitting and not, as a share of the quota.
+const EDGE: f64 = 0.005;
+
 /// What is known of the two rates after the outcomes so far.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Noise {
@@ -21,24 +24,48 @@ impl Default for Noise {
 }
 
 impl Noise {
-    /// The probability that a request that fits, or does not, is admitted, or is not; learns from it.
-    pub(super) fn observe(&mut self, fits: bool, admitted: bool) -> f64 {
-        let (weights, rates) = match fits {
-            true => (&mut self.rejecting, SPURIOUS_429),
-            false => (&mut self.admitting, SPURIOUS_200),
+    /// The probability that a request that fits with probability `fits` is admitted, or is not; learns from it.
+    pub(super) fn observe(&mut self, fits: f64, admitted: bool) -> f64 {
+        let probability = |spurious_429: f64, spurious_200: f64| {
+            let passes = fits * (1.0 - spurious_429) + (1.0 - fits) * spurious_200;
+            if admitted { passes } else { 1.0 - passes }
         };
-        let as_expected = fits == admitted;
-        let mut total = 0.0;
-        for (weight, rate) in weights.iter_mut().zip(rates) {
-            *weight *= if as_expected { 1.0 - rate } else { rate };
-            total += *weight;
+        if fits >= 0.5 {
+            let spurious_200 = mean(&self.admitting, SPURIOUS_200);
+            update(&mut self.rejecting, SPURIOUS_429.map(|rate| probability(rate, spurious_200)))
+        } else {
+            let spurious_429 = mean(&self.rejecting, SPURIOUS_429);
+            update(&mut self.admitting, SPURIOUS_200.map(|rate| probability(spurious_429, rate)))
         }
-        weights.iter_mut().for_each(|weight| *weight /= total);
-        total
     }
 }
 
 /// How probable it is beforehand that a request that fits, or does not, is admitted, or is not.
 pub(super) fn outcome_probability(fits: bool, admitted: bool) -> f64 {
-    Noise::default().observe(fits, admitted)
+    Noise::default().observe(f64::from(u8::from(fits)), admitted)
+}
+
+/// How surely a request fits that leaves `margin` of a quota of `ceiling`.
+///
+/// Not a sharp edge: what a request costs is known to about a percent before it is admitted, and what others use is
+/// not known at all. Without it a hypothesis would live or die by a handful of tokens.
+pub(super) fn fit(margin: f64, ceiling: f64) -> f64 {
+    1.0 / (1.0 + (-margin / (EDGE * ceiling)).exp())
+}
+
+/// A margin that [`fit`] turns into `u`: drawn uniformly, it blurs a sharp edge just as much.
+pub(super) fn blur(u: f64, ceiling: f64) -> f64 {
+    EDGE * ceiling * (u / (1.0 - u)).ln()
+}
+
+fn mean(weights: &[f64; RATES], rates: [f64; RATES]) -> f64 {
+    weights.iter().zip(rates).map(|(weight, rate)| weight * rate).sum()
+}
+
+/// Bayes' rule; returns the marginal likelihood.
+fn update(weights: &mut [f64; RATES], likelihoods: [f64; RATES]) -> f64 {
+    weights.iter_mut().zip(likelihoods).for_each(|(weight, likelihood)| *weight *= likelihood);
+    let total: f64 = weights.iter().sum();
+    weights.iter_mut().for_each(|weight| *weight /= total);
+    total
 }

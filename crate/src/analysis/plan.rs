@@ -124,11 +124,15 @@ fn times(from: Timestamp, delays_s: &[f64]) -> impl Iterator<Item = Timestamp> {
 }
 
 fn imagine<'a>(beliefs: impl Iterator<Item = (&'a Belief, f64)>, sharpness: f64) -> Vec<Imagined> {
-    let worth_a_probe: Vec<_> = beliefs.enumerate().filter(|(_, (_, share))| *share > NEGLIGIBLE).collect();
+    let beliefs: Vec<_> = beliefs.enumerate().collect();
+    let likeliest = beliefs.iter().map(|(_, (_, share))| *share).fold(f64::MIN_POSITIVE, f64::max);
+    let relative = beliefs.into_iter().map(|(class, (belief, share))| (class, (belief, share / likeliest)));
+    let worth_a_probe: Vec<_> = relative.filter(|(_, (_, share))| *share > NEGLIGIBLE).collect();
     let each = (PARTICLES / worth_a_probe.len().max(1)).min(PARTICLES_OF_CLASS);
     let worlds = worth_a_probe.into_iter().flat_map(|(class, (belief, share))| {
         let weight = share.powf(sharpness) / each as f64;
-        belief.sample(each).map(move |replay| Imagined::new(replay, class, weight))
+        let replays = belief.sample(each).zip((class as u64) << 32..);
+        replays.map(move |(replay, luck)| Imagined::new(replay, class, weight, luck))
     });
     worlds.collect()
 }

@@ -3,11 +3,11 @@ use rand_pcg::Pcg64Mcg;
 
 use super::evidence::Evidence;
 use super::hypothesis::{Hypothesis, Others};
-use super::noise::Noise;
+use super::noise::{self, Noise};
 use crate::{Admission, AnyLimiter, Limiter, Mechanism, Outcome, QuotaKind, Timestamp};
 
 /// A level this far below the cost still admits it, in tokens or requests.
-const ROUNDING: f64 = 1e-6;
+pub(super) const ROUNDING: f64 = 1e-6;
 /// How often a request that failed, with a 5xx or without an answer, was charged.
 const FAILED_IS_CHARGED: f64 = 0.5;
 /// Traffic of others starts this long before the first observation, so that their use is in the state.
@@ -21,7 +21,7 @@ const MEMORY_S: f64 = 3_600.0;
 pub(super) struct Enforced {
     pub kind: QuotaKind,
     pub limiter: AnyLimiter,
-    ceiling: u64,
+    pub ceiling: u64,
 }
 
 impl Enforced {
@@ -29,8 +29,13 @@ impl Enforced {
         Self { kind, limiter: mechanism.limiter(), ceiling: mechanism.ceiling() }
     }
 
-    fn fits(&self, now: Timestamp, cost: u64, admission: Admission) -> bool {
-        self.limiter.remaining(now) > admission.needs(cost) as f64 - ROUNDING
+    /// How surely a request fits. Requests are counted exactly, tokens are not.
+    fn fits(&self, now: Timestamp, cost: u64, admission: Admission) -> f64 {
+        let margin = self.limiter.remaining(now) - admission.needs(cost) as f64;
+        match self.kind {
+            QuotaKind::Requests => f64::from(u8::from(margin > -ROUNDING)),
+            QuotaKind::Tokens | QuotaKind::TokensPerDay => noise::fit(margin, self.ceiling as f64),
+        }
     }
 }
 
@@ -81,14 +86,15 @@ impl Replay {
         let (now, admission) = (self.now, self.admission);
         let fits_first = self.first.fits(now, evidence.reserved(self.first.kind), admission);
         let second = self.second.as_ref();
-        let fits = fits_first && second.is_none_or(|it| it.fits(now, evidence.reserved(it.kind), admission));
+        let fits = fits_first * second.map_or(1.0, |it| it.fits(now, evidence.reserved(it.kind), admission));
         match evidence.outcome {
             Outcome::Admitted => {
                 self.charge(evidence, 1);
                 self.settle(evidence, now);
             }
             Outcome::Throttled(_) => {
-                self.blame += i32::from(!fits_first) - i32::from(fits_first && !fits);
+                let (by_first, by_any) = (fits_first < 0.5, fits < 0.5);
+                self.blame += i32::from(by_first) - i32::from(by_any && !by_first);
                 if self.rejected_count {
                     self.charge(evidence, evidence.attempts);
                 }

@@ -1,5 +1,5 @@
-use super::noise::outcome_probability;
-use super::replay::{Enforced, Replay};
+use super::noise::{self, outcome_probability};
+use super::replay::{Enforced, ROUNDING, Replay};
 use crate::{Admission, Limiter, QuotaKind, Timestamp};
 
 /// What a probe tells about the rest of a hypothesis, its limit say, counts this much of what it tells about the class.
@@ -14,6 +14,8 @@ pub(super) struct Imagined {
     /// Relative probability.
     pub weight: f64,
     class: usize,
+    /// A uniform number that tells its luck.
+    luck: u64,
 }
 
 /// The size at which an outcome tells most, at one instant.
@@ -28,9 +30,10 @@ pub(super) struct Sweep {
 }
 
 impl Imagined {
-    pub(super) fn new(replay: &Replay, class: usize, weight: f64) -> Self {
+    pub(super) fn new(replay: &Replay, class: usize, weight: f64, luck: u64) -> Self {
         let (first, second) = replay.enforced();
-        Self { first: first.clone(), second: second.cloned(), admission: replay.admission(), weight, class }
+        let (first, second) = (first.clone(), second.cloned());
+        Self { first, second, admission: replay.admission(), weight, class, luck }
     }
 
     /// The same world, counted with another class.
@@ -48,17 +51,28 @@ impl Imagined {
         }
     }
 
+    /// Other luck at another instant, in (0, 1); the mixing is that of splitmix64.
+    fn luck(&self, at: Timestamp) -> f64 {
+        let mixed = (self.luck ^ at.as_nanos() as u64).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
+    }
+
     /// The largest request that would be admitted.
     fn room(&self, at: Timestamp) -> f64 {
         let quotas = std::iter::once(&self.first).chain(&self.second);
-        quotas.map(|quota| quota.room(at, self.admission)).fold(f64::INFINITY, f64::min)
+        quotas.map(|quota| quota.room(at, self.admission, self.luck(at))).fold(f64::INFINITY, f64::min)
     }
 }
 
 impl Enforced {
-    /// A quota that asks for less than the whole cost, as one of requests does, admits any size or none.
-    fn room(&self, at: Timestamp, admission: Admission) -> f64 {
-        match (self.kind, admission, self.limiter.remaining(at)) {
+    /// What `luck` makes of the blurred edge. A quota that asks for less than the whole cost, as one of requests does, admits any size or none.
+    fn room(&self, at: Timestamp, admission: Admission, luck: f64) -> f64 {
+        let blur = match self.kind {
+            QuotaKind::Requests => ROUNDING,
+            QuotaKind::Tokens | QuotaKind::TokensPerDay => noise::blur(luck, self.ceiling as f64),
+        };
+        match (self.kind, admission, self.limiter.remaining(at) + blur) {
             (QuotaKind::Tokens | QuotaKind::TokensPerDay, Admission::Whole, remaining) => remaining,
             (_, _, remaining) if remaining >= 1.0 => f64::INFINITY,
             _ => f64::NEG_INFINITY,
