@@ -6,16 +6,21 @@ use super::{Assumptions, analyze};
 use crate::{Candidate, Conclusion, Observation, Timestamp};
 
 /// While searching; the announcement is checked with more particles, drawn anew.
-const SEARCH: Effort = Effort { prior: 2_000, particles: 300, moves: 6 };
+const SEARCH: Effort = Effort { prior: 4_000, particles: 300, moves: 6 };
 /// The first probe is small, as a share of the quota and in tokens: it shows how large requests really are.
 const FIRST_SHARE: f64 = 0.02;
 const FIRST_AT_MOST: f64 = 200.0;
+/// The seconds of the minute at which to begin: a turn of the minute soon after first use tells a window that follows
+/// the clock from everything else, and the end of a minute from first use is far from both.
+const GOOD_SECONDS: [f64; 2] = [36.0, 46.0];
 /// The second one: large enough that the next ones meet the quota, small enough to fit.
 const SECOND_SHARE: f64 = 0.93;
 /// A leader must lead this often in a row, against probes chosen to refute it, before it is announced.
-const CHALLENGES: usize = 8;
+const CHALLENGES: usize = 6;
 /// Class probabilities while challenging, raised to this power.
 const CHALLENGE_SHARPNESS: f64 = 0.4;
+/// The search asks for a probability this many times closer to 1: few particles overstate it.
+const CAUTION: f64 = 3.0;
 /// All particles are drawn anew after so many observations without a leader.
 const RENEW_EVERY: usize = 20;
 
@@ -81,7 +86,7 @@ impl Inquiry {
     fn note_leader(&mut self) {
         let Some(posterior) = &self.posterior else { return };
         let (leader, probability) = posterior.candidates()[0];
-        let leads = probability >= self.assumptions.confidence;
+        let leads = 1.0 - probability <= (1.0 - self.assumptions.confidence) / CAUTION;
         self.led = match leads {
             true if self.leader == Some(leader) => self.led + 1,
             true => 1,
@@ -93,8 +98,11 @@ impl Inquiry {
     /// The probe to send at `now` or later.
     pub fn next(&self, now: Timestamp) -> Next {
         let Some(posterior) = &self.posterior else {
-            let first = (self.quota() * FIRST_SHARE).min(FIRST_AT_MOST) as u64;
-            return Next::Search(Probe { at: now, tokens: first.max(SMALLEST.min(self.largest)) });
+            let tokens =
+                ((self.quota() * FIRST_SHARE).min(FIRST_AT_MOST) as u64).max(SMALLEST.min(self.largest));
+            let [from, until] = GOOD_SECONDS;
+            let good = (from..until).contains(&now.second_of_minute());
+            return Next::Search(Probe { at: if good { now } else { now.next_second(from) }, tokens });
         };
         if let [only] = &self.observations[..]
             && only.outcome().is_admitted()
