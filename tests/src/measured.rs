@@ -22,19 +22,22 @@ impl Measured {
     /// Measures an endpoint that lives 60 times faster and has a quota of 8,000 tokens a minute. `trace` is overwritten.
     ///
     /// # Panics
-    /// If the measurement cannot be made at all.
+    /// If the measurement cannot be made at all, or the exit status says something else.
     pub async fn of(url: &str, enforced: MechanismId, seed: u64, trace: &Path) -> Self {
         let _ = std::fs::remove_file(trace);
         let (seed_text, trace) = (seed.to_string(), trace.display().to_string());
         let arguments = ["measure", "--json", "--tpm=8000", "--time-scale=60", "--endpoint-url", url];
         let chosen = ["--seed", &seed_text, "--trace", &trace];
-        let document = Program::default().run(&[&arguments[..], &chosen].concat()).await.json();
+        let finished = Program::default().run(&[&arguments[..], &chosen].concat()).await;
+        let document = finished.json();
         let ending = match document["verdict"].as_str() {
             Some("inconclusive") => Ending::Inconclusive,
             Some("none_of_these") => Ending::None,
             Some(named) if named == enforced.id() => Ending::Right,
             _ => Ending::Wrong,
         };
+        let is_named = matches!(ending, Ending::Right | Ending::Wrong);
+        assert_eq!(finished.status, Some(if is_named { 0 } else { 3 }), "{finished:?}");
         Self { enforced, seed, document, ending }
     }
 }
