@@ -93,6 +93,16 @@ async fn throttle_net_log() {
     .await;
 }
 
+/// The same log, where a request is admitted while anything is left.
+#[tokio::test]
+async fn throttle_net_log_until_exhausted() {
+    measured("throttle-net-until-exhausted", MechanismId::SlidingLog, || {
+        let log = SlidingWindowLog::new(10 * LIMIT, MINUTE);
+        move |tokens| log.capacity() - log.available() < LIMIT && log.try_acquire_with_cost(tokens)
+    })
+    .await;
+}
+
 /// Windows aligned to the clock that it is given.
 #[tokio::test]
 async fn rate_guard_window() {
