@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::Program;
 use crate::validation::Ending;
 
-/// What the real program concluded about an endpoint that is known to enforce a mechanism.
+/// What the real program concluded about an endpoint that is known to enforce a mechanism, for tokens per minute.
 #[derive(Debug)]
 pub struct Measured {
     enforced: MechanismId,
@@ -30,13 +30,17 @@ impl Measured {
         let chosen = ["--seed", &seed_text, "--trace", &trace];
         let finished = Program::default().run(&[&arguments[..], &chosen].concat()).await;
         let document = finished.json();
-        let ending = match document["verdict"].as_str() {
-            Some("inconclusive") => Ending::Inconclusive,
-            Some("none_of_these") => Ending::None,
-            Some(named) if named == enforced.id() => Ending::Right,
+        let [verdict, binding] =
+            ["verdict", "binding"].map(|field| document[field].as_str().unwrap_or_default());
+        let ending = match verdict {
+            // It says of which quota even where it names no mechanism.
+            _ if !["tokens", "unknown"].contains(&binding) => Ending::Wrong,
+            "inconclusive" => Ending::Inconclusive,
+            "none_of_these" => Ending::None,
+            named if named == enforced.id() => Ending::Right,
             _ => Ending::Wrong,
         };
-        let is_named = matches!(ending, Ending::Right | Ending::Wrong);
+        let is_named = !["inconclusive", "none_of_these"].contains(&verdict);
         assert_eq!(finished.status, Some(if is_named { 0 } else { 3 }), "{finished:?}");
         Self { enforced, seed, document, ending }
     }
@@ -49,8 +53,8 @@ impl fmt::Display for Measured {
         let spent = &document["spent"];
         write!(
             f,
-            "{enforced}, seed {seed}: {ending:?}, {} ({})",
-            document["verdict"], document["probability"]
+            "{enforced}, seed {seed}: {ending:?}, {} of {} ({})",
+            document["verdict"], document["binding"], document["probability"]
         )?;
         write!(f, ", {} requests, {} minutes, {}", spent["requests"], spent["minutes"], document["trace"])
     }
@@ -68,7 +72,7 @@ impl Tally {
         self.0.push(measured);
     }
 
-    /// Asserts that no other mechanism was named than the one that is enforced.
+    /// Asserts that no other mechanism was named than the one that is enforced, and no other quota.
     ///
     /// # Panics
     /// If one was.

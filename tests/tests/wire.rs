@@ -23,7 +23,6 @@ async fn no_verdict_is_wrong_and_most_are_right() {
     for enforced in MechanismId::ALL {
         for seed in 1..=SEEDS {
             let measured = measured(enforced, seed).await;
-            assert_eq!(measured.document["binding"], "tokens", "{measured}");
             assert!(measured.document.get("enforced").is_none(), "nobody knows what an endpoint enforces");
             tally.add(measured);
         }
