@@ -1,12 +1,16 @@
 //! Tests that cross module or process borders live in `tests/`; this is what they share.
 
+mod measured;
 mod program;
 mod server;
+mod shaped;
 pub mod truth;
 pub mod validation;
 
+pub use measured::{Measured, Tally};
 pub use program::{Finished, Program, Running};
 pub use server::{answering, deaf, refusing};
+pub use shaped::shaped;
 
 use std::sync::Arc;
 
