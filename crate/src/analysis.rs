@@ -28,8 +28,8 @@ use evidence::Evidence;
 use plan::{Terms, separating_probe};
 use posterior::Posterior;
 
-/// Enough particles that rare explanations are found for every seed.
-const EFFORT: Effort = Effort { prior: 6_000, particles: 1_500, moves: 4 };
+/// Of each sampler: enough particles that rare explanations are found for every seed.
+const EFFORT: Effort = Effort { prior: 4_000, particles: 600, moves: 5 };
 
 /// A mechanism that is less probable than this needs no more observations.
 const WORTH_SEPARATING: f64 = 1e-6;
@@ -71,7 +71,7 @@ impl Assumptions {
 /// Never fails: a trace that shows nothing gives a verdict that says so.
 pub fn analyze(observations: &[Observation], assumptions: &Assumptions) -> Verdict {
     let evidence = Evidence::from_observations(observations);
-    let posterior = Posterior::of(&evidence, assumptions, EFFORT);
+    let posterior = Posterior::agreed(&evidence, assumptions, EFFORT);
     let verdict = judge(observations, assumptions, &evidence, &posterior);
     match without_late(observations, &evidence) {
         Some(punctual) => doubted(verdict, observations, assumptions, &punctual),
@@ -199,7 +199,7 @@ fn doubted(
     assumptions: &Assumptions,
     punctual: &[Evidence],
 ) -> Verdict {
-    let other = judge(observations, assumptions, punctual, &Posterior::of(punctual, assumptions, EFFORT));
+    let other = judge(observations, assumptions, punctual, &Posterior::agreed(punctual, assumptions, EFFORT));
     let late = requests(observations.iter().filter(|observation| observation.is_late()).count() as u64);
     let same = (other.verdict, other.clock_question, other.binding)
         == (verdict.verdict, verdict.clock_question, verdict.binding);

@@ -97,7 +97,13 @@ impl Truth {
 
     /// What the measurement is told.
     pub fn settings(&self) -> Settings {
-        Settings { tpm: self.tpm, rpm: self.rpm, seed: self.seed, ..Settings::default() }
+        Settings {
+            trace: std::env::var_os("TRACE").map(Into::into),
+            tpm: self.tpm,
+            rpm: self.rpm,
+            seed: self.seed,
+            ..Settings::default()
+        }
     }
 
     /// The emulator, with nothing used yet.

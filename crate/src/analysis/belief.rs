@@ -3,7 +3,7 @@ use rand_pcg::Pcg64Mcg;
 
 use super::evidence::Evidence;
 use super::hypothesis::Hypothesis;
-use super::prior::{Class, DIMENSIONS, Point, Stated};
+use super::prior::{Class, DIMENSIONS, Point, Stated, TOGETHER};
 use super::replay::Replay;
 use crate::{QuotaKind, Timestamp};
 
@@ -59,8 +59,9 @@ impl Belief {
         seed: u64,
     ) -> Self {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
-        let weight = 1.0 / effort.prior as f64;
-        let particles = (0..effort.prior)
+        let count = if class.is_one_of_many() { effort.prior / 4 } else { effort.prior };
+        let weight = 1.0 / count as f64;
+        let particles = (0..count)
             .map(|_| {
                 let (point, seed) = (rng.random(), rng.random());
                 let replay = Replay::new(&class.hypothesis(kind, stated, &point), first, seed);
@@ -68,6 +69,12 @@ impl Belief {
             })
             .collect();
         Self { class, kind, stated, first, effort, particles, log_evidence: 0.0, rng }
+    }
+
+    /// The one of two beliefs in the same class that has found the better explanations: a sampler that has lost them
+    /// underestimates the evidence, by far more than one that has not can overestimate it.
+    pub(super) fn better(self, other: Self) -> Self {
+        if other.log_evidence > self.log_evidence { other } else { self }
     }
 
     /// Whatever comes, the class does not come back.
@@ -153,16 +160,17 @@ impl Belief {
     /// One Metropolis step for each particle. The prior is uniform and the steps symmetric, so only likelihoods
     /// decide. A step changes the hypothesis, or what was uncertain from some observation on, or both.
     fn move_all(&mut self, history: &[Evidence]) {
+        let mut rng = Pcg64Mcg::seed_from_u64(self.rng.random());
         for index in 0..self.particles.len() {
             let old = &self.particles[index];
-            let what = self.rng.random_range(0..3);
-            let point = if what == 0 { old.point } else { step(&old.point, &mut self.rng) };
+            let what = rng.random_range(0..3);
+            let point = if what == 0 { old.point } else { self.proposal(&old.point, &mut rng) };
             let fork = if what == 1 {
-                (history.len(), self.rng.random())
+                (history.len(), rng.random())
             } else {
-                (self.rng.random_range(0..history.len()), self.rng.random())
+                (rng.random_range(0..history.len()), rng.random())
             };
-            let acceptable = old.log_likelihood + self.rng.random::<f64>().ln();
+            let acceptable = old.log_likelihood + rng.random::<f64>().ln();
             if let Some((replay, log_likelihood)) =
                 self.replayed(&point, &old.seeds, fork, history, acceptable)
             {
@@ -171,6 +179,36 @@ impl Belief {
                 (moved.point, moved.replay, moved.log_likelihood) = (point, replay, log_likelihood);
             }
         }
+    }
+
+    /// Where to go from a point, as probably as back. The cube has no walls, it wraps around.
+    ///
+    /// Coordinates that only make sense together are drawn anew together; or a point moves by the difference of two
+    /// others, which has the posterior's own scale; or one or two coordinates move a little. Source of the second: ter
+    /// Braak, "A Markov chain Monte Carlo version of the genetic algorithm differential evolution" (2006).
+    fn proposal(&self, point: &Point, rng: &mut impl Rng) -> Point {
+        let mut moved = *point;
+        match rng.random_range(0..3) {
+            0 => {
+                let group = TOGETHER[rng.random_range(0..TOGETHER.len())];
+                group.iter().for_each(|coordinate| moved[*coordinate] = rng.random());
+            }
+            1 => {
+                let [one, other] = [(); 2].map(|()| rng.random_range(0..self.particles.len()));
+                let (one, other) = (&self.particles[one].point, &self.particles[other].point);
+                let share = if rng.random_bool(0.2) { 1.0 } else { rng.random_range(0.1..0.9) };
+                for (coordinate, (one, other)) in moved.iter_mut().zip(one.iter().zip(other)) {
+                    *coordinate += share * (one - other);
+                }
+            }
+            _ => {
+                for _ in 0..rng.random_range(1..=2) {
+                    let reach = 10_f64.powf(rng.random_range(-3.5..-1.0));
+                    moved[rng.random_range(0..DIMENSIONS)] += reach * rng.random_range(-1.0..1.0);
+                }
+            }
+        }
+        moved.map(|coordinate| coordinate.rem_euclid(1.0))
     }
 
     /// A hypothesis replayed over the whole history, unless its log likelihood falls below `acceptable`: it only ever
@@ -207,20 +245,4 @@ impl Particle {
         self.seeds.retain(|(from, _)| *from < fork.0);
         self.seeds.push(fork);
     }
-}
-
-/// One or two coordinates move: to anywhere, or by a tenth at most, or less by orders of magnitude. The cube has no walls, it wraps around.
-fn step(point: &Point, rng: &mut impl Rng) -> Point {
-    let mut moved = *point;
-    for _ in 0..rng.random_range(1..=2) {
-        let coordinate = &mut moved[rng.random_range(0..DIMENSIONS)];
-        *coordinate = match rng.random_range(0..3) {
-            0 => rng.random(),
-            _ => {
-                let reach = 10_f64.powf(rng.random_range(-3.5..-1.0));
-                (*coordinate + reach * rng.random_range(-1.0..1.0)).rem_euclid(1.0)
-            }
-        };
-    }
-    moved
 }

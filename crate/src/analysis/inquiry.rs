@@ -1,6 +1,6 @@
 use super::belief::Effort;
 use super::evidence::Evidence;
-use super::plan::{Probe, SMALLEST, Terms, USUAL_LATENCY_S, next_probe};
+use super::plan::{BIAS_OF_THE_BEST, Probe, SMALLEST, Terms, USUAL_LATENCY_S, next_probe};
 use super::posterior::Posterior;
 use super::{Assumptions, analyze};
 use crate::{Candidate, Conclusion, Observation, Timestamp};
@@ -75,12 +75,13 @@ impl Inquiry {
         }
     }
 
-    /// Draws all particles anew: those that were moved along may have lost the truth.
+    /// Draws particles anew: those that were moved along may have lost the truth.
     fn renew(&mut self) {
         let evidence = Evidence::from_observations(&self.observations);
         let seed = self.assumptions.seed.wrapping_add(self.observations.len() as u64);
         let assumptions = Assumptions { seed, ..self.assumptions.clone() };
-        self.posterior = Some(Posterior::of(&evidence, &assumptions, SEARCH));
+        let anew = Posterior::of(&evidence, &assumptions, SEARCH);
+        self.posterior = self.posterior.take().map(|posterior| posterior.better(anew));
     }
 
     fn note_leader(&mut self) {
@@ -120,6 +121,7 @@ impl Inquiry {
                 latency_s: self.latency_s(),
                 sizes: (SMALLEST.min(self.largest), self.largest),
                 quota: self.quota(),
+                scepticism: BIAS_OF_THE_BEST,
                 sharpness,
             },
         );

@@ -8,7 +8,7 @@ const SPURIOUS_200: [f64; RATES] = [0.001, 0.005, 0.02];
 const PRIOR: [f64; RATES] = [0.4, 0.45, 0.15];
 
 /// Width of the edge between fitting and not, as a share of the quota.
-const EDGE: f64 = 0.005;
+const EDGE: f64 = 0.002;
 
 /// What is known of the two rates after the outcomes so far.
 #[derive(Clone, Copy, Debug)]

@@ -6,12 +6,13 @@
 use super::belief::Belief;
 use super::noise::outcome_probability;
 use super::posterior::Posterior;
+use super::prior::Class;
 use super::sweep::{Imagined, Sweep, best_size};
-use crate::{Candidate, Timestamp};
+use crate::{Candidate, QuotaKind, Timestamp};
 
-/// Particles that are imagined forward, shared by the classes that are left, and the most of one class.
+/// Particles that are imagined forward, shared by the groups of classes that are left, and the most of one group.
 const PARTICLES: usize = 600;
-const PARTICLES_OF_CLASS: usize = 200;
+const PARTICLES_OF_GROUP: usize = 300;
 /// A class below this probability is not worth a probe.
 const NEGLIGIBLE: f64 = 1e-4;
 /// Delays that are considered, in seconds from now; the turn of the minute is tried besides.
@@ -24,6 +25,10 @@ const SECOND_DELAYS_S: [f64; 6] = [0.0, 3.0, 9.0, 20.0, 38.0, 61.0];
 const LOOKED_AHEAD: usize = 6;
 /// Shares of the quota to use up, and when: that tells nothing by itself, and everything afterwards.
 const FILLS: [(f64, f64); 5] = [(0.0, 0.3), (0.0, 0.6), (0.0, 0.93), (15.0, 0.93), (35.0, 0.93)];
+/// Nats over the number of samples by which information is overestimated on average (Miller, "Note on the bias of
+/// information estimates", 1955), and by which that of the best of many probes is.
+pub(super) const BIAS: f64 = 0.5;
+pub(super) const BIAS_OF_THE_BEST: f64 = 1.0;
 /// A probe tells two candidates apart if their predictions differ by more than this.
 const TELLING: f64 = 0.5;
 /// What a request and a whole quota of tokens cost, in seconds of waiting.
@@ -55,6 +60,8 @@ pub(super) struct Terms {
     pub sizes: (u64, u64),
     /// What one quota of tokens is taken to be.
     pub quota: f64,
+    /// How much apparent information is taken for noise, in nats over the number of samples.
+    pub scepticism: f64,
     /// Class probabilities are raised to this power: below 1, to challenge the leader.
     pub sharpness: f64,
 }
@@ -84,8 +91,17 @@ pub(super) fn next_probe(posterior: &Posterior, terms: &Terms) -> Probe {
         terms.choice(&imagined, terms.from.plus_seconds(delay_s), terms.from, Some(size))
     }));
     let scored = choices.iter().map(|choice| (choice, terms.rate_of_two(&imagined, choice)));
-    let best = scored.max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(&choices[0], |(choice, _)| choice);
-    Probe { at: best.at, tokens: best.sweep.size }
+    let best = scored.max_by(|(_, a), (_, b)| a.total_cmp(b));
+    match best {
+        // Nothing stands out from the noise: then what may be noise has to do.
+        Some((_, rate)) if rate <= 0.0 && terms.scepticism > BIAS => {
+            next_probe(posterior, &Terms { scepticism: BIAS, ..*terms })
+        }
+        best => {
+            let best = best.map_or(&choices[0], |(choice, _)| choice);
+            Probe { at: best.at, tokens: best.sweep.size }
+        }
+    }
 }
 
 /// The probe that tells most between two candidates, taken to be equally probable, and how probable each holds it to be
@@ -123,30 +139,61 @@ fn times(from: Timestamp, delays_s: &[f64]) -> impl Iterator<Item = Timestamp> {
         .filter(move |at| *at >= from)
 }
 
+/// Worlds of every group of classes that is worth a probe, as many of each group; in a group, by its shares.
 fn imagine<'a>(beliefs: impl Iterator<Item = (&'a Belief, f64)>, sharpness: f64) -> Vec<Imagined> {
-    let beliefs: Vec<_> = beliefs.enumerate().collect();
-    let likeliest = beliefs.iter().map(|(_, (_, share))| *share).fold(f64::MIN_POSITIVE, f64::max);
-    let relative = beliefs.into_iter().map(|(class, (belief, share))| (class, (belief, share / likeliest)));
-    let worth_a_probe: Vec<_> = relative.filter(|(_, (_, share))| *share > NEGLIGIBLE).collect();
-    let each = (PARTICLES / worth_a_probe.len().max(1)).min(PARTICLES_OF_CLASS);
-    let worlds = worth_a_probe.into_iter().flat_map(|(class, (belief, share))| {
-        let weight = share.powf(sharpness) / each as f64;
-        let replays = belief.sample(each).zip((class as u64) << 32..);
-        replays.map(move |(replay, luck)| Imagined::new(replay, class, weight, luck))
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    for (belief, share) in beliefs {
+        let key = (belief.kind, belief.class.group());
+        match groups.iter_mut().find(|group| group.key == key) {
+            Some(group) => group.beliefs.push((belief, share)),
+            None => groups.push(Group { key, beliefs: vec![(belief, share)] }),
+        }
+    }
+    let likeliest = groups.iter().map(Group::share).fold(f64::MIN_POSITIVE, f64::max);
+    groups.retain(|group| group.share() > NEGLIGIBLE * likeliest);
+    let of_group = (PARTICLES / groups.len().max(1)).min(PARTICLES_OF_GROUP) as f64;
+    let worlds = groups.iter().enumerate().flat_map(|(index, group)| {
+        let all = group.share();
+        let weight = (all / likeliest).powf(sharpness);
+        group.beliefs.iter().enumerate().flat_map(move |(part, (belief, share))| {
+            let count = (of_group * share / all).round() as usize;
+            let weight = weight * share / all / count.max(1) as f64;
+            let replays = belief.sample(count).zip(((64 * index + part) as u64) << 32..);
+            replays.map(move |(replay, luck)| Imagined::new(replay, index, weight, luck))
+        })
     });
     worlds.collect()
+}
+
+/// Beliefs that a probe need not tell apart.
+struct Group<'a> {
+    key: (QuotaKind, Class),
+    beliefs: Vec<(&'a Belief, f64)>,
+}
+
+impl Group<'_> {
+    fn share(&self) -> f64 {
+        self.beliefs.iter().map(|(_, share)| share).sum()
+    }
 }
 
 impl Terms {
     /// Any probe after `last`, of up to `largest` tokens.
     pub(super) fn at_the_end(last: Timestamp, quota: u64, largest: u64) -> Self {
         let sizes = (SMALLEST.min(largest), largest);
-        Self { from: last, latency_s: USUAL_LATENCY_S, sizes, quota: quota as f64, sharpness: 1.0 }
+        Self {
+            from: last,
+            latency_s: USUAL_LATENCY_S,
+            sizes,
+            quota: quota as f64,
+            scepticism: BIAS,
+            sharpness: 1.0,
+        }
     }
 
     /// The best size at an instant, or the one that is given.
     fn choice(&self, imagined: &[Imagined], at: Timestamp, from: Timestamp, size: Option<u64>) -> Choice {
-        let sweep = best_size(imagined, self.decided(at), self.sizes, size);
+        let sweep = best_size(imagined, self.decided(at), self.sizes, size, self.scepticism);
         let tokens_s = QUOTA_COST_S * sweep.admitted * sweep.size as f64 / self.quota;
         let cost_s = at.seconds_since(from) + self.latency_s + REQUEST_COST_S + tokens_s;
         Choice { at, sweep, cost_s }

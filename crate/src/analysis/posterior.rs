@@ -15,6 +15,8 @@ const KINDS: [(QuotaKind, f64); 3] =
 const MESSAGE_IS_TRUE: f64 = 0.9;
 const MESSAGE_IS_FALSE: f64 = 0.05;
 const SOMETHING_ELSE: f64 = 0.05;
+/// Independent samplers whose findings are put together.
+const SAMPLERS: u64 = 3;
 /// Beliefs less probable than this are followed, but not worked on; then not even followed.
 const HOPELESS: f64 = 1e-6;
 const GIVEN_UP: f64 = 1e-15;
@@ -40,7 +42,7 @@ impl Posterior {
     /// What is thought before anything was seen, of a trace that begins at `first`.
     pub(super) fn new(assumptions: &Assumptions, first: Timestamp, effort: Effort) -> Self {
         let classes = KINDS.into_iter().flat_map(|(kind, kind_prior)| {
-            Class::of(kind).iter().map(move |(class, prior)| (*class, kind, kind_prior * prior))
+            Class::of(kind).into_iter().map(move |(class, prior)| (class, kind, kind_prior * prior))
         });
         let beliefs = classes
             .enumerate()
@@ -67,6 +69,22 @@ impl Posterior {
         let mut posterior = Self::new(assumptions, first, effort);
         evidence.iter().cloned().for_each(|evidence| posterior.observe(evidence));
         posterior
+    }
+
+    /// What several samplers make of the same evidence, each with less effort.
+    pub(super) fn agreed(evidence: &[Evidence], assumptions: &Assumptions, effort: Effort) -> Self {
+        let seeds = (0..SAMPLERS).map(|sampler| assumptions.seed.wrapping_add(sampler << 32));
+        let samplers =
+            seeds.map(|seed| Self::of(evidence, &Assumptions { seed, ..assumptions.clone() }, effort));
+        samplers.reduce(Self::better).unwrap_or_else(|| Self::of(evidence, assumptions, effort))
+    }
+
+    /// Of two posteriors of the same evidence, the better belief in each class.
+    pub(super) fn better(mut self, other: Self) -> Self {
+        let both = self.beliefs.into_iter().zip(other.beliefs);
+        self.beliefs = both.map(|((one, prior), (other, _))| (one.better(other), prior)).collect();
+        self.share_out();
+        self
     }
 
     /// Takes in one more observation, the latest.

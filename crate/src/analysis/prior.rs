@@ -10,6 +10,10 @@ use crate::{Admission, Candidate, Mechanism, MechanismId, QuotaKind};
 pub(super) const DIMENSIONS: usize = 13;
 pub(super) type Point = [f64; DIMENSIONS];
 
+/// Coordinates that only make sense together.
+pub(super) const TOGETHER: [&[usize]; 9] =
+    [&[0], &[0, 1, 2], &[2], &[3], &[3, 4], &[5, 10], &[6, 7], &[8, 9], &[11, 12]];
+
 /// Clock error within which a window still counts as clock-aligned, in seconds.
 const CLOCK_ERROR_S: f64 = 1.0;
 /// How often a quota that is known applies as stated, and how often nearly so.
@@ -41,6 +45,7 @@ const USUAL_REQUESTS: [u64; 12] = [1, 2, 4, 5, 10, 20, 30, 50, 60, 100, 200, 500
 /// Window lengths and ticks that engineers choose, in seconds.
 const USUAL_WINDOWS: &[f64] = &[1.0, 2.0, 3.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0];
 const USUAL_TICKS: &[f64] = &[3.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0];
+const USUAL_PERIOD: f64 = 0.8;
 /// A bucket that ticks faster cannot be told from one that refills continuously, over a network: latency blurs it.
 const BLURRED_TICKS: &[f64] = &[0.25, 0.5, 1.0, 2.0];
 const CONTINUOUS: f64 = 0.6;
@@ -50,12 +55,14 @@ const CONTINUOUS: f64 = 0.6;
 pub(super) enum Class {
     ClockWindow,
     OffsetWindow,
-    ShortWindow,
+    /// Of the usual length of this index, or of any if there is none.
+    ShortWindow(usize),
     AnchoredWindow,
     SlidingLog,
     SlidingCounter,
     TokenBucket,
-    SteppedBucket,
+    /// With the usual tick of this index, or with any if there is none.
+    SteppedBucket(usize),
     ExponentialDecay,
     /// The day's quota is used up: nothing comes back while one watches.
     DayWindow,
@@ -63,34 +70,59 @@ pub(super) enum Class {
 
 impl Class {
     /// The classes of a quota, with prior probabilities that add up to 1.
-    pub(super) fn of(kind: QuotaKind) -> &'static [(Self, f64)] {
+    ///
+    /// Periods are classes of their own: what fits one fits no other, and a sampler that has settled on the wrong one
+    /// would never find its way to the right one.
+    pub(super) fn of(kind: QuotaKind) -> Vec<(Self, f64)> {
         const SEVENTH: f64 = 1.0 / 7.0;
+        let by_period = |class: fn(usize) -> Self, usual: &[f64], prior: f64| {
+            let one_usual = USUAL_PERIOD * prior / usual.len() as f64;
+            let any = (class(usual.len()), (1.0 - USUAL_PERIOD) * prior);
+            (0..usual.len()).map(|index| (class(index), one_usual)).chain([any]).collect::<Vec<_>>()
+        };
         match kind {
-            QuotaKind::TokensPerDay => &[(Self::DayWindow, 1.0)],
-            QuotaKind::Tokens | QuotaKind::Requests => &[
-                (Self::ClockWindow, 0.5 * SEVENTH),
-                (Self::OffsetWindow, 0.3 * SEVENTH),
-                (Self::ShortWindow, 0.2 * SEVENTH),
-                (Self::AnchoredWindow, SEVENTH),
-                (Self::SlidingLog, SEVENTH),
-                (Self::SlidingCounter, SEVENTH),
-                (Self::TokenBucket, SEVENTH),
-                (Self::SteppedBucket, SEVENTH),
-                (Self::ExponentialDecay, SEVENTH),
-            ],
+            QuotaKind::TokensPerDay => vec![(Self::DayWindow, 1.0)],
+            QuotaKind::Tokens | QuotaKind::Requests => [
+                vec![
+                    (Self::ClockWindow, 0.5 * SEVENTH),
+                    (Self::OffsetWindow, 0.3 * SEVENTH),
+                    (Self::AnchoredWindow, SEVENTH),
+                    (Self::SlidingLog, SEVENTH),
+                    (Self::SlidingCounter, SEVENTH),
+                    (Self::TokenBucket, SEVENTH),
+                    (Self::ExponentialDecay, SEVENTH),
+                ],
+                by_period(Self::ShortWindow, USUAL_WINDOWS, 0.2 * SEVENTH),
+                by_period(Self::SteppedBucket, USUAL_TICKS, SEVENTH),
+            ]
+            .concat(),
         }
+    }
+
+    /// The classes that a probe should tell apart: periods are none of them.
+    pub(super) fn group(self) -> Self {
+        match self {
+            Self::ShortWindow(_) => Self::ShortWindow(0),
+            Self::SteppedBucket(_) => Self::SteppedBucket(0),
+            class => class,
+        }
+    }
+
+    /// Whether there are many classes like this one, each smaller than the others.
+    pub(super) fn is_one_of_many(self) -> bool {
+        matches!(self, Self::ShortWindow(_) | Self::SteppedBucket(_))
     }
 
     pub(super) fn candidate(self) -> Candidate {
         Candidate::Known(match self {
-            Self::ClockWindow | Self::OffsetWindow | Self::ShortWindow | Self::DayWindow => {
+            Self::ClockWindow | Self::OffsetWindow | Self::ShortWindow(_) | Self::DayWindow => {
                 MechanismId::FixedWindow
             }
             Self::AnchoredWindow => MechanismId::AnchoredWindow,
             Self::SlidingLog => MechanismId::SlidingLog,
             Self::SlidingCounter => MechanismId::SlidingCounter,
             Self::TokenBucket => MechanismId::TokenBucket,
-            Self::SteppedBucket => MechanismId::SteppedBucket,
+            Self::SteppedBucket(_) => MechanismId::SteppedBucket,
             Self::ExponentialDecay => MechanismId::ExponentialDecay,
         })
     }
@@ -157,8 +189,8 @@ impl Class {
                     }
                 }
             }
-            Self::ShortWindow => {
-                let window_s = usual_period(period, USUAL_WINDOWS);
+            Self::ShortWindow(index) => {
+                let window_s = period_of(index, period, USUAL_WINDOWS);
                 let share = mixed(rate, 0.7, window_s / minute, 0.05, 1.0);
                 Mechanism::FixedWindow { limit: scaled(limit, share), window_s, offset_s: phase * window_s }
             }
@@ -182,7 +214,7 @@ impl Class {
                 let time_constant_s = mixed(period, 0.6, minute, 10.0, 200.0);
                 Mechanism::ExponentialDecay { limit, time_constant_s }
             }
-            Self::TokenBucket | Self::SteppedBucket => {
+            Self::TokenBucket | Self::SteppedBucket(_) => {
                 self.bucket(limit, [ratio, rate, phase, period], admission)
             }
             Self::DayWindow => Mechanism::FixedWindow { limit, window_s: 86_400.0, offset_s: 0.0 },
@@ -196,9 +228,9 @@ impl Class {
         let smallest = if admission == Admission::Whole { 0.05 } else { 0.005 };
         let capacity = scaled(limit, mixed(ratio, 0.5, 1.0, smallest, 4.0));
         let tick_s = match self {
-            Self::SteppedBucket => usual_period(period, USUAL_TICKS),
+            Self::SteppedBucket(index) => period_of(index, period, USUAL_TICKS),
             _ if period < CONTINUOUS => return Mechanism::TokenBucket { capacity, refill_per_s },
-            _ => usual_period((period - CONTINUOUS) / (1.0 - CONTINUOUS), BLURRED_TICKS),
+            _ => pick(BLURRED_TICKS, (period - CONTINUOUS) / (1.0 - CONTINUOUS)),
         };
         // One that every tick fills to the brim is a window.
         let capacity = capacity.max((refill_per_s * tick_s * 1.05).ceil() as u64);
@@ -275,13 +307,9 @@ fn mixed(u: f64, share: f64, usual: f64, low: f64, high: f64) -> f64 {
     if u < share { usual } else { log_uniform((u - share) / (1.0 - share), low, high) }
 }
 
-/// One of the usual periods, or any from the shortest to the longest of them.
-fn usual_period(u: f64, usual: &[f64]) -> f64 {
-    if u < 0.8 {
-        pick(usual, u / 0.8)
-    } else {
-        log_uniform((u - 0.8) / 0.2, usual[0], usual[usual.len() - 1])
-    }
+/// The usual period of this index, or any from the shortest to the longest of them.
+fn period_of(index: usize, u: f64, usual: &[f64]) -> f64 {
+    usual.get(index).copied().unwrap_or_else(|| log_uniform(u, usual[0], usual[usual.len() - 1]))
 }
 
 fn clock_error(u: f64) -> f64 {

@@ -88,6 +88,7 @@ pub(super) fn best_size(
     at: Timestamp,
     (smallest, largest): (u64, u64),
     given: Option<u64>,
+    scepticism: f64,
 ) -> Sweep {
     let mut rooms: Vec<(f64, &Imagined)> = imagined.iter().map(|one| (one.room(at), one)).collect();
     rooms.sort_by(|(a, _), (b, _)| b.total_cmp(a));
@@ -107,7 +108,7 @@ pub(super) fn best_size(
         let contains = |size: u64| below < size as f64 && size as f64 <= above;
         let size = given.unwrap_or(((above + below) / 2.0).ceil().max(0.0) as u64);
         if contains(size) {
-            let (gain, admitted) = tally.gain();
+            let (gain, admitted) = tally.gain(scepticism);
             if gain > best.gain {
                 best = Sweep { size, gain, admitted };
             }
@@ -145,9 +146,8 @@ impl Tally {
 
     /// Expected information, and the probability of being admitted.
     ///
-    /// Entropies of few samples come out too low, and what looks like information would be their noise. Source of the
-    /// correction: Miller, "Note on the bias of information estimates" (1955).
-    fn gain(&self) -> (f64, f64) {
+    /// Entropies of few samples come out too low; what looks like information is their noise.
+    fn gain(&self, scepticism: f64) -> (f64, f64) {
         let observed = |share: f64| {
             share * outcome_probability(true, true) + (1.0 - share) * outcome_probability(false, true)
         };
@@ -157,7 +157,8 @@ impl Tally {
         let within: f64 = of_class
             .filter(|((all, _), _)| **all > 0.0)
             .map(|((all, admitted), count)| {
-                let bias = if *admitted > 0.0 && admitted < all { 0.5 / f64::from(*count) } else { 0.0 };
+                let bias =
+                    if *admitted > 0.0 && admitted < all { scepticism / f64::from(*count) } else { 0.0 };
                 all / self.total * (entropy(observed(admitted / all)) + bias)
             })
             .sum();

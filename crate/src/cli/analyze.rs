@@ -16,6 +16,9 @@ pub(super) struct Analyze {
     /// Name a mechanism at this probability or more
     #[arg(long, default_value_t = 0.99, value_name = "P")]
     confidence: f64,
+    /// Seed of the sampler [default: the one of the run that made the trace]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -24,19 +27,22 @@ pub(super) struct Analyze {
 impl Analyze {
     pub(super) fn run(self) -> Result<ExitCode> {
         let trace = Trace::load(&self.trace)?;
-        let assumptions =
-            Assumptions { confidence: self.confidence, ..assumptions(self.quotas, trace.observations()) };
+        let noted = assumptions(self.quotas, trace.observations());
+        let seed = self.seed.unwrap_or(noted.seed);
+        let assumptions = Assumptions { confidence: self.confidence, seed, ..noted };
         let verdict = analyze(trace.observations(), &assumptions.validated()?);
         print(&verdict, self.json)?;
         Ok(exit_status(&verdict))
     }
 }
 
-/// The quotas as stated now, or else as they were stated when the trace was made.
+/// The quotas as stated now, or else as they were stated when the trace was made, and the seed of then.
 pub(super) fn assumptions(quotas: QuotaArgs, observations: &[Observation]) -> Assumptions {
     let noted = |name: &str| observations.iter().rev().find_map(|o| o.extra.get(name)?.as_u64());
+    let seed = noted("seed").unwrap_or(Assumptions::default().seed);
     let noted = |name: &str| noted(name).filter(|quota| QUOTAS.contains(quota));
     Assumptions {
+        seed,
         tpm: quotas.tpm.or_else(|| noted("tpm")),
         rpm: quotas.rpm.or_else(|| noted("rpm")),
         ..Assumptions::default()
