@@ -10,6 +10,9 @@ use crate::{QuotaKind, Timestamp};
 /// Particles are drawn anew once fewer than this share of them carries the weight.
 const RESAMPLE_BELOW: f64 = 0.5;
 
+/// A product of probabilities that is about to vanish.
+const SMALL: f64 = 1e-100;
+
 /// The posterior of one class, as weighted particles, and how well the class has predicted the trace so far.
 ///
 /// Sequential Monte Carlo with resample-move. Source: Chopin, "A sequential particle filter method for static
@@ -38,6 +41,13 @@ pub(super) struct Effort {
     pub moves: usize,
 }
 
+impl Effort {
+    /// For each of many classes, which are smaller.
+    fn of_many(self) -> Self {
+        Self { prior: self.prior / 4, particles: self.particles / 2, moves: self.moves }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Particle {
     point: Point,
@@ -59,9 +69,9 @@ impl Belief {
         seed: u64,
     ) -> Self {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
-        let count = if class.is_one_of_many() { effort.prior / 4 } else { effort.prior };
-        let weight = 1.0 / count as f64;
-        let particles = (0..count)
+        let effort = if class.is_one_of_many() { effort.of_many() } else { effort };
+        let weight = 1.0 / effort.prior as f64;
+        let particles = (0..effort.prior)
             .map(|_| {
                 let (point, seed) = (rng.random(), rng.random());
                 let replay = Replay::new(&class.hypothesis(kind, stated, &point), first, seed);
@@ -224,18 +234,23 @@ impl Belief {
         let kept = seeds.iter().take_while(|(from, _)| *from < fork.0);
         let mut seeds = kept.chain([&fork]).peekable();
         let mut replay = Replay::new(&self.hypothesis(point), self.first, seeds.next()?.1);
-        let mut log_likelihood = 0.0;
+        // Logarithms are slow: they are taken of products, before these vanish.
+        let (mut log_likelihood, mut product, mut floor) = (0.0, 1.0_f64, acceptable.exp());
         for (index, evidence) in history.iter().enumerate() {
             while let Some((_, seed)) = seeds.next_if(|(from, _)| *from <= index) {
                 replay.reseed(*seed);
             }
-            log_likelihood += replay.step(evidence).ln();
-            if log_likelihood < acceptable {
+            product *= replay.step(evidence);
+            if product < SMALL {
+                log_likelihood += product.ln();
+                (product, floor) = (1.0, (acceptable - log_likelihood).exp());
+            }
+            if product < floor {
                 return None;
             }
         }
         seeds.for_each(|(_, seed)| replay.reseed(*seed));
-        Some((replay, log_likelihood))
+        Some((replay, log_likelihood + product.ln()))
     }
 }
 

@@ -10,16 +10,29 @@ const PRIOR: [f64; RATES] = [0.4, 0.45, 0.15];
 /// Width of the edge between fitting and not, as a share of the quota.
 const EDGE: f64 = 0.002;
 
+/// So many widths away from the edge, nothing is uncertain.
+const FAR: f64 = 16.0;
+/// Weights are scaled up before they vanish.
+const SMALL: f64 = 1e-100;
+
 /// What is known of the two rates after the outcomes so far.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Noise {
-    rejecting: [f64; RATES],
-    admitting: [f64; RATES],
+    rejecting: Rates,
+    admitting: Rates,
+}
+
+/// How well each rate has explained the outcomes, and all of them together.
+#[derive(Clone, Copy, Debug)]
+struct Rates {
+    weights: [f64; RATES],
+    total: f64,
 }
 
 impl Default for Noise {
     fn default() -> Self {
-        Self { rejecting: PRIOR, admitting: PRIOR }
+        let prior = Rates { weights: PRIOR, total: 1.0 };
+        Self { rejecting: prior, admitting: prior }
     }
 }
 
@@ -31,12 +44,31 @@ impl Noise {
             if admitted { passes } else { 1.0 - passes }
         };
         if fits >= 0.5 {
-            let spurious_200 = mean(&self.admitting, SPURIOUS_200);
-            update(&mut self.rejecting, SPURIOUS_429.map(|rate| probability(rate, spurious_200)))
+            let spurious_200 = self.admitting.mean(SPURIOUS_200);
+            self.rejecting.update(SPURIOUS_429.map(|rate| probability(rate, spurious_200)))
         } else {
-            let spurious_429 = mean(&self.rejecting, SPURIOUS_429);
-            update(&mut self.admitting, SPURIOUS_200.map(|rate| probability(spurious_429, rate)))
+            let spurious_429 = self.rejecting.mean(SPURIOUS_429);
+            self.admitting.update(SPURIOUS_200.map(|rate| probability(spurious_429, rate)))
         }
+    }
+}
+
+impl Rates {
+    fn mean(&self, rates: [f64; RATES]) -> f64 {
+        self.weights.iter().zip(rates).map(|(weight, rate)| weight * rate).sum::<f64>() / self.total
+    }
+
+    /// Bayes' rule; returns the marginal likelihood.
+    fn update(&mut self, likelihoods: [f64; RATES]) -> f64 {
+        self.weights.iter_mut().zip(likelihoods).for_each(|(weight, likelihood)| *weight *= likelihood);
+        let total: f64 = self.weights.iter().sum();
+        let marginal = total / self.total;
+        self.total = total;
+        if total < SMALL {
+            self.weights.iter_mut().for_each(|weight| *weight /= total);
+            self.total = 1.0;
+        }
+        marginal
     }
 }
 
@@ -50,22 +82,14 @@ pub(super) fn outcome_probability(fits: bool, admitted: bool) -> f64 {
 /// Not a sharp edge: what a request costs is known to about a percent before it is admitted, and what others use is
 /// not known at all. Without it a hypothesis would live or die by a handful of tokens.
 pub(super) fn fit(margin: f64, ceiling: f64) -> f64 {
-    1.0 / (1.0 + (-margin / (EDGE * ceiling)).exp())
+    match margin / (EDGE * ceiling) {
+        far if far > FAR => 1.0,
+        far if far < -FAR => 0.0,
+        near => 1.0 / (1.0 + (-near).exp()),
+    }
 }
 
 /// A margin that [`fit`] turns into `u`: drawn uniformly, it blurs a sharp edge just as much.
 pub(super) fn blur(u: f64, ceiling: f64) -> f64 {
     EDGE * ceiling * (u / (1.0 - u)).ln()
-}
-
-fn mean(weights: &[f64; RATES], rates: [f64; RATES]) -> f64 {
-    weights.iter().zip(rates).map(|(weight, rate)| weight * rate).sum()
-}
-
-/// Bayes' rule; returns the marginal likelihood.
-fn update(weights: &mut [f64; RATES], likelihoods: [f64; RATES]) -> f64 {
-    weights.iter_mut().zip(likelihoods).for_each(|(weight, likelihood)| *weight *= likelihood);
-    let total: f64 = weights.iter().sum();
-    weights.iter_mut().for_each(|weight| *weight /= total);
-    total
 }

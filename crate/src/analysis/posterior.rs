@@ -16,10 +16,10 @@ const MESSAGE_IS_TRUE: f64 = 0.9;
 const MESSAGE_IS_FALSE: f64 = 0.05;
 const SOMETHING_ELSE: f64 = 0.05;
 /// Independent samplers whose findings are put together.
-const SAMPLERS: u64 = 3;
+const SAMPLERS: u64 = 2;
 /// Beliefs less probable than this are followed, but not worked on; then not even followed.
-const HOPELESS: f64 = 1e-6;
-const GIVEN_UP: f64 = 1e-15;
+const HOPELESS: f64 = 1e-4;
+const GIVEN_UP: f64 = 1e-12;
 
 /// Beliefs in every class of every kind of quota, and in none of them.
 #[derive(Clone, Debug)]
