@@ -19,8 +19,8 @@ const SECOND_SHARE: f64 = 0.93;
 const CHALLENGES: usize = 6;
 /// Class probabilities while challenging, raised to this power.
 const CHALLENGE_SHARPNESS: f64 = 0.4;
-/// The search asks for a probability this many times closer to 1: few particles overstate it.
-const CAUTION: f64 = 3.0;
+/// An inquiry goes on until the probability is this many times closer to 1 than was asked: particles overstate it.
+const CAUTION: f64 = 5.0;
 /// All particles are drawn anew after so many observations without a leader.
 const RENEW_EVERY: usize = 20;
 
@@ -87,7 +87,7 @@ impl Inquiry {
     fn note_leader(&mut self) {
         let Some(posterior) = &self.posterior else { return };
         let (leader, probability) = posterior.candidates()[0];
-        let leads = 1.0 - probability <= (1.0 - self.assumptions.confidence) / CAUTION;
+        let leads = self.is_sure(probability);
         self.led = match leads {
             true if self.leader == Some(leader) => self.led + 1,
             true => 1,
@@ -132,7 +132,12 @@ impl Inquiry {
     fn holds(&self) -> bool {
         let verdict = analyze(&self.observations, &self.assumptions);
         verdict.verdict != Conclusion::Inconclusive
+            && self.is_sure(verdict.probability)
             && verdict.ranked.first().map(|ranked| ranked.mechanism) == self.leader
+    }
+
+    fn is_sure(&self, probability: f64) -> bool {
+        1.0 - probability <= (1.0 - self.assumptions.confidence) / CAUTION
     }
 
     fn quota(&self) -> f64 {
