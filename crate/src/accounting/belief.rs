@@ -1,0 +1,157 @@
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
+use super::ledger::{Entry, Ledger};
+use super::rules::Case;
+use crate::{Mechanism, Timestamp};
+
+/// Ledgers a case, while the cases differ in one answer only, and then.
+const LEDGERS_AT_FIRST: usize = 2_000;
+const LEDGERS: usize = 200;
+/// Ledgers are drawn anew once fewer than this share of them carries the weight.
+const RESAMPLE_BELOW: f64 = 0.5;
+/// A case less probable than this is given up.
+const HOPELESS: f64 = 1e-9;
+/// Requests with so few output tokens show nothing of reservation and burndown.
+const FEW_OUTPUT_TOKENS: u64 = 8;
+
+/// Weighted ledgers of every case, along what was observed.
+///
+/// A bootstrap particle filter for each case, whose mean weights multiply up to the case's likelihood. Source: Gordon,
+/// Salmond and Smith, "Novel approach to nonlinear/non-Gaussian Bayesian state estimation", IEE Proc. F 140 (1993).
+#[derive(Clone, Debug)]
+pub(super) struct Belief {
+    cases: Vec<Weighed>,
+    /// Whether a request was observed that tells more than rejected requests do.
+    differ: bool,
+    rng: Pcg64Mcg,
+}
+
+#[derive(Clone, Debug)]
+struct Weighed {
+    case: Case,
+    /// Log of prior and likelihood.
+    log_weight: f64,
+    /// With weights that add up to 1.
+    ledgers: Vec<(Ledger, f64)>,
+}
+
+impl Belief {
+    /// What is thought before anything was seen of a quota that works like `mechanism`, from `first` on.
+    pub(super) fn new(mechanism: Mechanism, first: Timestamp, seed: u64) -> Self {
+        let mut rng = Pcg64Mcg::seed_from_u64(seed);
+        let all = Case::all();
+        // Until output matters, one case for each answer about rejected requests stands for all of them.
+        let cases = [false, true].map(|counts| {
+            let alike: Vec<_> = all.iter().filter(|(case, _)| case.rejected_count == counts).collect();
+            let prior: f64 = alike.iter().map(|(_, prior)| prior).sum();
+            let case = alike[0].0;
+            let ledger = |_| {
+                let rules = case.draw(&mut rng);
+                (Ledger::new(mechanism, rules, first, rng.random()), 1.0 / LEDGERS_AT_FIRST as f64)
+            };
+            Weighed { case, log_weight: prior.ln(), ledgers: (0..LEDGERS_AT_FIRST).map(ledger).collect() }
+        });
+        Self { cases: cases.into(), differ: false, rng }
+    }
+
+    /// Takes in the next observation.
+    pub(super) fn observe(&mut self, entry: &Entry) {
+        if entry.max_tokens > FEW_OUTPUT_TOKENS {
+            self.tell_apart();
+        }
+        for case in &mut self.cases {
+            case.update(entry);
+            if case.effective() < RESAMPLE_BELOW * case.ledgers.len() as f64 {
+                case.ledgers = case.drawn(case.ledgers.len(), &mut self.rng);
+            }
+        }
+        let shares = self.shares();
+        let mut shares = shares.iter();
+        self.cases.retain(|_| shares.next().is_some_and(|share| *share > HOPELESS));
+    }
+
+    /// From now on every case has ledgers of its own.
+    pub(super) fn tell_apart(&mut self) {
+        if std::mem::replace(&mut self.differ, true) {
+            return;
+        }
+        let before = std::mem::take(&mut self.cases);
+        for (case, prior) in Case::all() {
+            let alike = before.iter().find(|other| other.case.rejected_count == case.rejected_count);
+            let Some(alike) = alike else { continue };
+            let mut ledgers = alike.drawn(LEDGERS, &mut self.rng);
+            ledgers.iter_mut().for_each(|(ledger, _)| ledger.rules = case.draw(&mut self.rng));
+            // Each answer about rejected requests has half of the prior.
+            let log_weight = alike.log_weight + (2.0 * prior).ln();
+            self.cases.push(Weighed { case, log_weight, ledgers });
+        }
+    }
+
+    /// The cases that are left, with their probabilities, which add up to 1.
+    pub(super) fn cases(&self) -> impl Iterator<Item = (Case, f64)> {
+        self.cases.iter().map(|weighed| weighed.case).zip(self.shares())
+    }
+
+    /// `count` ledgers of each case that is at least so probable, with the probability of the case.
+    pub(super) fn sample(&self, count: usize, least: f64, seed: u64) -> Vec<(f64, Vec<Ledger>)> {
+        let mut rng = Pcg64Mcg::seed_from_u64(seed);
+        let likely = self.cases.iter().zip(self.shares()).filter(|(_, share)| *share >= least);
+        likely
+            .map(|(case, share)| {
+                (share, case.drawn(count, &mut rng).into_iter().map(|(ledger, _)| ledger).collect())
+            })
+            .collect()
+    }
+
+    /// The mean of something over the ledgers of the cases that are `wanted`.
+    pub(super) fn mean(&self, wanted: impl Fn(Case) -> bool, value: impl Fn(&Ledger) -> f64) -> f64 {
+        let (mut sum, mut total) = (0.0, 0.0);
+        for (weighed, share) in self.cases.iter().zip(self.shares()).filter(|(weighed, _)| wanted(weighed.case)) {
+            total += share;
+            sum += share * weighed.ledgers.iter().map(|(ledger, weight)| weight * value(ledger)).sum::<f64>();
+        }
+        sum / total
+    }
+
+    fn shares(&self) -> Vec<f64> {
+        let highest = self.cases.iter().map(|case| case.log_weight).fold(f64::NEG_INFINITY, f64::max);
+        let weights: Vec<f64> = self.cases.iter().map(|case| (case.log_weight - highest).exp()).collect();
+        let total: f64 = weights.iter().sum();
+        weights.into_iter().map(|weight| weight / total).collect()
+    }
+}
+
+impl Weighed {
+    fn update(&mut self, entry: &Entry) {
+        for (ledger, weight) in &mut self.ledgers {
+            *weight *= ledger.step(entry);
+        }
+        let total: f64 = self.ledgers.iter().map(|(_, weight)| weight).sum();
+        self.log_weight += total.ln();
+        self.ledgers.iter_mut().for_each(|(_, weight)| *weight /= total);
+    }
+
+    /// How many ledgers really carry the weight.
+    fn effective(&self) -> f64 {
+        1.0 / self.ledgers.iter().map(|(_, weight)| weight.powi(2)).sum::<f64>()
+    }
+
+    /// `count` ledgers, each as often as its weight says, up to rounding; each with a future of its own.
+    fn drawn(&self, count: usize, rng: &mut Pcg64Mcg) -> Vec<(Ledger, f64)> {
+        let step = 1.0 / count as f64;
+        let mut position = rng.random::<f64>() * step;
+        let mut cumulated = 0.0;
+        let mut drawn = Vec::with_capacity(count);
+        for (ledger, weight) in &self.ledgers {
+            cumulated += weight;
+            while position < cumulated && drawn.len() < count {
+                let mut again = ledger.clone();
+                again.reseed(rng.random());
+                drawn.push((again, step));
+                position += step;
+            }
+        }
+        drawn
+    }
+}
