@@ -64,9 +64,7 @@ impl Spent {
 pub(crate) struct Auditor {
     mechanism: Mechanism,
     confidence: f64,
-    seed: u64,
     belief: Belief,
-    observed: u64,
 }
 
 impl Auditor {
@@ -82,7 +80,10 @@ impl Auditor {
         let mechanism = match (verdict.verdict, verdict.binding, verdict.ranked.first()) {
             (Conclusion::Mechanism(_), Binding::Quota(QuotaKind::Tokens), Some(best)) => best.parameters,
             (Conclusion::Mechanism(_), _, _) => {
-                return Err(format!("the quota that rejects is not one of tokens per minute but {}", verdict.binding));
+                return Err(format!(
+                    "the quota that rejects is not one of tokens per minute but {}",
+                    verdict.binding
+                ));
             }
             _ => None,
         };
@@ -92,8 +93,8 @@ impl Auditor {
         let first = entries.first().ok_or("nothing was observed")?.sent;
         let Assumptions { confidence, seed, .. } = *assumptions;
         let belief = Belief::new(mechanism, first, seed);
-        let mut auditor = Self { mechanism, confidence, seed, belief, observed: 0 };
-        entries.iter().for_each(|entry| auditor.take_in(entry));
+        let mut auditor = Self { mechanism, confidence, belief };
+        entries.iter().for_each(|entry| auditor.belief.observe(entry));
         Ok(auditor)
     }
 
@@ -104,7 +105,7 @@ impl Auditor {
 
     /// Takes in the next observation.
     pub(crate) fn observe(&mut self, observation: &Observation) {
-        self.take_in(&observation.into());
+        self.belief.observe(&observation.into());
     }
 
     /// The next request, unless every question is answered or nothing more can be learnt.
@@ -113,7 +114,7 @@ impl Auditor {
         if self.accounting().is_complete() {
             return None;
         }
-        plan::next_probe(&self.belief, terms, self.seed.wrapping_add(self.observed))
+        plan::next_probe(&self.belief, terms)
     }
 
     /// What is known by now.
@@ -121,10 +122,5 @@ impl Auditor {
         let mut belief = self.belief.clone();
         belief.tell_apart();
         Accounting::of(&belief, self.confidence)
-    }
-
-    fn take_in(&mut self, entry: &Entry) {
-        self.belief.observe(entry);
-        self.observed += 1;
     }
 }

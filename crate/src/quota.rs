@@ -81,7 +81,9 @@ impl FromStr for Refund {
             ("at_end", _) => Ok(Self::AtEnd),
             ("never", _) => Ok(Self::Never),
             (_, Ok(delay_s)) => Self::After(delay_s).validated(),
-            (_, Err(_)) => Err(Error::usage(format!("{text} is not `at_end`, `never` or a number of seconds"))),
+            (_, Err(_)) => {
+                Err(Error::usage(format!("{text} is not `at_end`, `never` or a number of seconds")))
+            }
         }
     }
 }

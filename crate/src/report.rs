@@ -38,7 +38,11 @@ impl Report {
     pub fn html(&self) -> Result<String> {
         let page = Page {
             verdict: VerdictTable::of(&self.verdict),
-            accounting: self.accounting.as_ref().map(|accounting| accounting.findings().into()).unwrap_or_default(),
+            accounting: self
+                .accounting
+                .as_ref()
+                .map(|accounting| accounting.findings().into())
+                .unwrap_or_default(),
             partial: self.partial,
             facts: self.facts(),
             chart: Chart::new(&self.observations, Some(&self.verdict)).svg()?,

@@ -24,7 +24,8 @@ pub(super) struct Belief {
     cases: Vec<Weighed>,
     /// Whether a request was observed that tells more than rejected requests do.
     differ: bool,
-    rng: Pcg64Mcg,
+    /// All cases share their luck, so that they differ in what follows from the rules and as little else as possible.
+    seed: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -52,7 +53,7 @@ impl Belief {
             };
             Weighed { case, log_weight: prior.ln(), ledgers: (0..LEDGERS_AT_FIRST).map(ledger).collect() }
         });
-        Self { cases: cases.into(), differ: false, rng }
+        Self { cases: cases.into(), differ: false, seed }
     }
 
     /// Takes in the next observation.
@@ -60,10 +61,11 @@ impl Belief {
         if entry.max_tokens > FEW_OUTPUT_TOKENS {
             self.tell_apart();
         }
+        self.seed = self.seed.wrapping_add(1);
         for case in &mut self.cases {
             case.update(entry);
             if case.effective() < RESAMPLE_BELOW * case.ledgers.len() as f64 {
-                case.ledgers = case.drawn(case.ledgers.len(), &mut self.rng);
+                case.ledgers = case.drawn(case.ledgers.len(), self.seed);
             }
         }
         let shares = self.shares();
@@ -80,8 +82,12 @@ impl Belief {
         for (case, prior) in Case::all() {
             let alike = before.iter().find(|other| other.case.rejected_count == case.rejected_count);
             let Some(alike) = alike else { continue };
-            let mut ledgers = alike.drawn(LEDGERS, &mut self.rng);
-            ledgers.iter_mut().for_each(|(ledger, _)| ledger.rules = case.draw(&mut self.rng));
+            let mut ledgers = alike.drawn(LEDGERS, self.seed);
+            let mut rng = Pcg64Mcg::seed_from_u64(self.seed);
+            for (ledger, _) in &mut ledgers {
+                let mut rng = Pcg64Mcg::seed_from_u64(rng.random());
+                ledger.rules = case.draw(&mut rng);
+            }
             // Each answer about rejected requests has half of the prior.
             let log_weight = alike.log_weight + (2.0 * prior).ln();
             self.cases.push(Weighed { case, log_weight, ledgers });
@@ -94,20 +100,19 @@ impl Belief {
     }
 
     /// `count` ledgers of each case that is at least so probable, with the probability of the case.
-    pub(super) fn sample(&self, count: usize, least: f64, seed: u64) -> Vec<(f64, Vec<Ledger>)> {
-        let mut rng = Pcg64Mcg::seed_from_u64(seed);
+    pub(super) fn sample(&self, count: usize, least: f64) -> Vec<(f64, Vec<Ledger>)> {
         let likely = self.cases.iter().zip(self.shares()).filter(|(_, share)| *share >= least);
-        likely
-            .map(|(case, share)| {
-                (share, case.drawn(count, &mut rng).into_iter().map(|(ledger, _)| ledger).collect())
-            })
-            .collect()
+        let drawn =
+            |case: &Weighed| case.drawn(count, self.seed).into_iter().map(|(ledger, _)| ledger).collect();
+        likely.map(|(case, share)| (share, drawn(case))).collect()
     }
 
     /// The mean of something over the ledgers of the cases that are `wanted`.
     pub(super) fn mean(&self, wanted: impl Fn(Case) -> bool, value: impl Fn(&Ledger) -> f64) -> f64 {
         let (mut sum, mut total) = (0.0, 0.0);
-        for (weighed, share) in self.cases.iter().zip(self.shares()).filter(|(weighed, _)| wanted(weighed.case)) {
+        for (weighed, share) in
+            self.cases.iter().zip(self.shares()).filter(|(weighed, _)| wanted(weighed.case))
+        {
             total += share;
             sum += share * weighed.ledgers.iter().map(|(ledger, weight)| weight * value(ledger)).sum::<f64>();
         }
@@ -138,7 +143,8 @@ impl Weighed {
     }
 
     /// `count` ledgers, each as often as its weight says, up to rounding; each with a future of its own.
-    fn drawn(&self, count: usize, rng: &mut Pcg64Mcg) -> Vec<(Ledger, f64)> {
+    fn drawn(&self, count: usize, seed: u64) -> Vec<(Ledger, f64)> {
+        let mut rng = Pcg64Mcg::seed_from_u64(seed);
         let step = 1.0 / count as f64;
         let mut position = rng.random::<f64>() * step;
         let mut cumulated = 0.0;

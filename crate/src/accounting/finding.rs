@@ -87,7 +87,8 @@ impl Accounting {
                 |ledger| if let Refund::After(delay_s) = ledger.rules.refund { delay_s } else { 0.0 },
             )
         };
-        let other = || belief.mean(|case| case.burndown == Burndown::Other, |ledger| ledger.rules.burndown as f64);
+        let other =
+            || belief.mean(|case| case.burndown == Burndown::Other, |ledger| ledger.rules.burndown as f64);
         Self {
             reserved: find(reserved, &|answer| match answer {
                 "yes" => "yes: a request must find room for its input and all of max_tokens".into(),
@@ -122,8 +123,11 @@ impl Finding {
         let sentence = if known {
             format!("{} ({})", say(&likeliest), percent(probability))
         } else {
-            let shares: Vec<_> =
-                shares.iter().take(3).map(|(answer, share)| format!("{answer} {}", percent(*share))).collect();
+            let shares: Vec<_> = shares
+                .iter()
+                .take(3)
+                .map(|(answer, share)| format!("{answer} {}", percent(*share)))
+                .collect();
             format!("cannot tell, because the requests fit more than one answer: {}", shares.join(", "))
         };
         let answer = if known { likeliest.clone() } else { UNKNOWN.into() };

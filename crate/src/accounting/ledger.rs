@@ -3,7 +3,8 @@ use rand_pcg::Pcg64Mcg;
 
 use super::rules::{Rules, admission};
 use crate::{
-    Admission, AnyLimiter, Limiter, Mechanism, Observation, Outcome, Refund, Timestamp, Usage, settled_tokens,
+    Admission, AnyLimiter, Decision, Limiter, Mechanism, Observation, Outcome, Refund, Timestamp, Usage,
+    settled_tokens,
 };
 
 /// How often a request that fits is rejected all the same.
@@ -145,7 +146,8 @@ impl Ledger {
             self.others.next = self.next_of_others(forgotten);
         }
         loop {
-            let due = self.due.iter().enumerate().min_by_key(|(_, due)| due.at).map(|(index, due)| (due.at, index));
+            let due =
+                self.due.iter().enumerate().min_by_key(|(_, due)| due.at).map(|(index, due)| (due.at, index));
             match due {
                 Some((at, index)) if at <= to && at <= self.others.next => {
                     self.settle(index);
@@ -161,6 +163,14 @@ impl Ledger {
     pub(super) fn fits(&self, input_tokens: u64, max_tokens: u64) -> bool {
         let needed = self.admission.needs(self.rules.reserved(input_tokens, max_tokens));
         self.limiter.check(self.now, needed).is_admitted()
+    }
+
+    /// The first instant from `from` on at which a request that reserves `tokens` would fit; `None` if it never can.
+    pub(super) fn fits_from(&self, from: Timestamp, tokens: u64) -> Option<Timestamp> {
+        match self.limiter.check(from, tokens) {
+            Decision::Admitted => Some(from),
+            Decision::Throttled { retry_at } => retry_at,
+        }
     }
 
     /// The most input tokens that a request with `max_tokens` may have now; below 0 if it would not pass at all.
@@ -250,10 +260,9 @@ fn varied(mechanism: Mechanism, rng: &mut Pcg64Mcg) -> Mechanism {
             tick_s,
             offset_s,
         },
-        Mechanism::ExponentialDecay { limit, time_constant_s } => Mechanism::ExponentialDecay {
-            limit: near_amount(limit),
-            time_constant_s: near(time_constant_s),
-        },
+        Mechanism::ExponentialDecay { limit, time_constant_s } => {
+            Mechanism::ExponentialDecay { limit: near_amount(limit), time_constant_s: near(time_constant_s) }
+        }
     };
     let late_s = rng.random_range(-OFFSET_WITHIN_S..OFFSET_WITHIN_S);
     match varied {

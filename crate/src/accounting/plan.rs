@@ -9,12 +9,13 @@ use super::ledger::{Entry, Ledger};
 use crate::{Outcome, ThrottleMessage, Timestamp};
 
 /// Ledgers that are imagined forward, shared among the cases, and the fewest of a case.
-const LEDGERS: usize = 320;
+const LEDGERS: usize = 256;
 const LEDGERS_OF_A_CASE: usize = 8;
 /// A case below this probability is not worth a request.
 const NEGLIGIBLE: f64 = 1e-3;
-/// Delays that are considered, in seconds from now, and of a second request after the first.
-const DELAYS_S: [f64; 7] = [0.0, 4.0, 9.0, 18.0, 32.0, 47.0, 62.0];
+/// Delays that are considered, in seconds from now, beside the one after which a large request fits; and of a second
+/// request after the first.
+const DELAYS_S: [f64; 5] = [0.0, 5.0, 12.0, 25.0, 45.0];
 const SECOND_DELAYS_S: [f64; 4] = [0.0, 5.0, 15.0, 40.0];
 /// Shares of the ceiling to use up: that tells nothing by itself, and everything afterwards.
 const FILLS: [f64; 5] = [0.0, 0.3, 0.5, 0.7, 0.88];
@@ -26,7 +27,12 @@ const LOOKED_AHEAD: usize = 6;
 const REQUEST_COST_S: f64 = 2.5;
 const QUOTA_COST_S: f64 = 25.0;
 /// Where no request is expected to tell so many bits, none is sent.
-const LEAST_GAIN: f64 = 0.02;
+const LEAST_GAIN: f64 = 0.03;
+/// A gain must exceed this many times what chance is expected to feign: among hundreds of requests some are lucky.
+const BEYOND_CHANCE: f64 = 2.0;
+/// A large request, as a share of the largest; nobody waits longer for one to fit, in seconds.
+const LARGE: f64 = 0.9;
+const LONGEST_WAIT_S: f64 = 180.0;
 
 /// A request to send.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,6 +74,7 @@ impl Choice {
 }
 
 /// Possible futures, and what the cases are worth.
+#[derive(Clone)]
 struct Imagined {
     futures: Vec<Future>,
     shares: Vec<f64>,
@@ -75,6 +82,7 @@ struct Imagined {
     each: f64,
 }
 
+#[derive(Clone)]
 struct Future {
     case: usize,
     ledger: Ledger,
@@ -83,24 +91,23 @@ struct Future {
 }
 
 /// The request that tells most for its cost, or none if none tells enough.
-pub(super) fn next_probe(belief: &Belief, terms: &Terms, seed: u64) -> Option<Probe> {
+pub(super) fn next_probe(belief: &Belief, terms: &Terms) -> Option<Probe> {
     let likely = belief.cases().filter(|(_, share)| *share >= NEGLIGIBLE).count().max(1);
     let each = (LEDGERS / likely).max(LEDGERS_OF_A_CASE);
-    let cases = belief.sample(each, NEGLIGIBLE, seed);
+    let cases = belief.sample(each, NEGLIGIBLE);
     let shares = cases.iter().map(|(share, _)| *share).collect();
     let futures = cases.into_iter().enumerate().flat_map(|(case, (_, ledgers))| {
         ledgers.into_iter().map(move |ledger| Future { case, ledger, before: 1.0 })
     });
-    let mut now = Imagined { futures: futures.collect(), shares, each: each as f64 };
+    let now = Imagined { futures: futures.collect(), shares, each: each as f64 };
 
     let (mut alone, mut fills) = (Vec::new(), Vec::new());
-    for delay_s in DELAYS_S {
-        let at = terms.from.plus_seconds(delay_s);
-        now.advance(at, terms.latency_s);
+    for at in now.times(terms) {
+        let then = now.at(at, terms.latency_s);
         for max_tokens in terms.max_tokens() {
-            for input_tokens in now.sizes(max_tokens, terms) {
+            for input_tokens in then.sizes(max_tokens, terms) {
                 let probe = Probe { at, input_tokens, max_tokens };
-                alone.push(Choice { probe, gain: now.gain(&probe), cost_s: terms.cost_s(&probe) });
+                alone.push(Choice { probe, gain: then.gain(&probe), cost_s: terms.cost_s(&probe) });
             }
             for share in FILLS {
                 let input_tokens = terms.allowed((terms.largest as f64 * share) as u64, max_tokens);
@@ -120,12 +127,12 @@ impl Probe {
         Ledger::admitted(ledger.fits(self.input_tokens, self.max_tokens.into()))
     }
 
-    /// The future after this request, with its likelier outcome only.
-    fn followed(&self, future: &Future, terms: &Terms) -> Future {
-        let (mut ledger, before) = (future.ledger.clone(), self.admitted(&future.ledger));
+    /// Sends it, with the likelier outcome only.
+    fn happen(&self, future: &mut Future, terms: &Terms) {
+        future.before = self.admitted(&future.ledger);
         let likelier =
-            if before > 0.5 { Outcome::Admitted } else { Outcome::Throttled(ThrottleMessage::Tokens) };
-        ledger.step(&Entry {
+            if future.before > 0.5 { Outcome::Admitted } else { Outcome::Throttled(ThrottleMessage::Tokens) };
+        future.ledger.step(&Entry {
             sent: self.at,
             finished: self.at.plus_seconds(terms.latency_s),
             input_tokens: self.input_tokens,
@@ -133,7 +140,6 @@ impl Probe {
             output_tokens: None,
             outcome: likelier,
         });
-        Future { case: future.case, ledger, before }
     }
 }
 
@@ -167,12 +173,30 @@ impl Terms {
 }
 
 impl Imagined {
-    fn advance(&mut self, at: Timestamp, latency_s: f64) {
-        for (index, future) in self.futures.iter_mut().enumerate() {
+    /// When a request may be sent, in order.
+    fn times(&self, terms: &Terms) -> Vec<Timestamp> {
+        let large = (terms.largest as f64 * LARGE) as u64;
+        let mut ready: Vec<_> =
+            self.futures.iter().filter_map(|future| future.ledger.fits_from(terms.from, large)).collect();
+        ready.sort();
+        let latest = terms.from.plus_seconds(LONGEST_WAIT_S);
+        let late = (ready.len() as f64 * LARGE) as usize;
+        let ready = ready.get(late).map(|ready| ready.plus_seconds(0.5)).filter(|ready| *ready < latest);
+        let mut times: Vec<_> = DELAYS_S.map(|delay_s| terms.from.plus_seconds(delay_s)).into();
+        times.extend(ready.filter(|ready| *ready > terms.from));
+        times.sort();
+        times
+    }
+
+    /// The same at about `at`, when a request is decided that leaves at `at`.
+    fn at(&self, at: Timestamp, latency_s: f64) -> Self {
+        let mut then = self.clone();
+        for (index, future) in then.futures.iter_mut().enumerate() {
             // Golden steps: whichever futures are of one case, their instants of admission are spread evenly.
             let share = (index as f64 * 0.618_034).fract();
             future.ledger.advance(at.plus_seconds(latency_s * share));
         }
+        then
     }
 
     /// Inputs that separate the futures, by what they have room for.
@@ -197,38 +221,47 @@ impl Imagined {
     /// Bits that the outcome of `probe` and of the request before tell about the case.
     fn gain(&self, probe: &Probe) -> f64 {
         let mut joint = vec![[0.0; 4]; self.shares.len()];
+        let mut squares = vec![[0.0; 4]; self.shares.len()];
         for Future { case, ledger, before } in &self.futures {
             let admitted = probe.admitted(ledger);
             let (not_before, not_admitted) = (1.0 - before, 1.0 - admitted);
             let outcomes =
                 [before * admitted, before * not_admitted, not_before * admitted, not_before * not_admitted];
-            joint[*case].iter_mut().zip(outcomes).for_each(|(sum, share)| *sum += share / self.each);
+            for (outcome, probability) in outcomes.into_iter().enumerate() {
+                joint[*case][outcome] += probability / self.each;
+                squares[*case][outcome] += probability * probability / self.each;
+            }
         }
         let mut mixed = [0.0; 4];
+        let mut scatter = [0.0; 4];
         let mut known = 0.0;
-        for (outcomes, share) in joint.iter().zip(&self.shares) {
-            mixed.iter_mut().zip(outcomes).for_each(|(sum, outcome)| *sum += share * outcome);
+        for ((outcomes, squares), share) in joint.iter().zip(&squares).zip(&self.shares) {
             known += share * bits(outcomes);
+            for outcome in 0..4 {
+                mixed[outcome] += share * outcomes[outcome];
+                let variance = squares[outcome] - outcomes[outcome].powi(2);
+                scatter[outcome] += share * (1.0 - share) * variance / (self.each - 1.0);
+            }
         }
-        bits(&mixed) - known
+        // Cases of few ledgers seem to differ where chance alone made them differ: to second order, by this much.
+        let by_chance: f64 =
+            scatter.iter().zip(&mixed).map(|(scatter, mixed)| scatter / mixed.max(1e-9)).sum();
+        bits(&mixed) - known - BEYOND_CHANCE * by_chance / (2.0 * std::f64::consts::LN_2)
     }
 
     /// The best pair of requests that begins with `first`.
     fn followed(&self, first: Probe, terms: &Terms) -> Option<Choice> {
-        let mut after = Self {
-            futures: self.futures.iter().map(|future| first.followed(future, terms)).collect(),
-            shares: self.shares.clone(),
-            each: self.each,
-        };
+        let mut after = self.at(first.at, terms.latency_s);
+        after.futures.iter_mut().for_each(|future| first.happen(future, terms));
         let mut choices = Vec::new();
         for delay_s in SECOND_DELAYS_S {
             let at = first.at.plus_seconds(terms.latency_s + delay_s);
-            after.advance(at, terms.latency_s);
+            let then = after.at(at, terms.latency_s);
             for max_tokens in terms.max_tokens() {
-                for input_tokens in after.sizes(max_tokens, terms) {
+                for input_tokens in then.sizes(max_tokens, terms) {
                     let second = Probe { at, input_tokens, max_tokens };
                     let cost_s = terms.cost_s(&second) + terms.own_cost_s(&first);
-                    choices.push(Choice { probe: first, gain: after.gain(&second), cost_s });
+                    choices.push(Choice { probe: first, gain: then.gain(&second), cost_s });
                 }
             }
         }

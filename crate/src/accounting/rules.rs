@@ -64,22 +64,24 @@ impl Case {
 
     /// Rules that agree with the case; what it leaves open is drawn.
     pub(super) fn draw(&self, rng: &mut impl Rng) -> Rules {
+        // Every case makes the same draws, so that cases with the same luck differ in their answers only.
+        let multiplied = rng.random_bool(MULTIPLIED);
         let (shortest, longest) = DELAYS_S;
+        let delay_s = shortest * (longest / shortest).powf(rng.random::<f64>());
+        let other = OTHER_BURNDOWNS[rng.random_range(0..OTHER_BURNDOWNS.len())];
         Rules {
             reserves: self.refund != Refunds::NothingReserved,
             refund: match self.refund {
                 Refunds::NothingReserved | Refunds::AtEnd => Refund::AtEnd,
                 Refunds::Never => Refund::Never,
-                Refunds::Delayed => {
-                    Refund::After(shortest * (longest / shortest).powf(rng.random::<f64>()))
-                }
+                Refunds::Delayed => Refund::After(delay_s),
             },
             rejected_count: self.rejected_count,
             burndown: match self.burndown {
                 Burndown::Usual(factor) => factor,
-                Burndown::Other => OTHER_BURNDOWNS[rng.random_range(0..OTHER_BURNDOWNS.len())],
+                Burndown::Other => other,
             },
-            multiplied: rng.random_bool(MULTIPLIED),
+            multiplied,
         }
     }
 }
@@ -110,4 +112,3 @@ impl Rules {
 pub(super) fn admission(rng: &mut impl Rng) -> Admission {
     if rng.random_bool(UNTIL_EXHAUSTED) { Admission::UntilExhausted } else { Admission::Whole }
 }
-

@@ -5,8 +5,8 @@ use bedrock_tpm::{
     Admission, EmulatorConfig, Error, Mechanism, MechanismId, Refund, RejectedCost, Result, Settings, Target,
     Timeouts,
 };
-use clap::{ArgAction, Args};
 use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgAction, Args};
 use serde_json::Value;
 
 /// Quotas a minute that can be stated.

@@ -66,7 +66,8 @@ impl Measure {
         let mut settings = self.settings(&resumed);
         let audit = self.accounting.then(|| Audit::new(&settings));
         let audit_tokens = audit.map_or(0, |audit| audit.tokens_at_most());
-        let whole = self.plan(&settings, &Trace::in_memory(), Clock::system())?.tokens_at_most() + audit_tokens;
+        let whole =
+            self.plan(&settings, &Trace::in_memory(), Clock::system())?.tokens_at_most() + audit_tokens;
         let budget = *settings.budget_tokens.get_or_insert(whole.saturating_mul(2));
         let mut tester = match self.target.target() {
             Some(target) => {

@@ -2,7 +2,8 @@ use std::fmt;
 use std::path::Path;
 
 use bedrock_tpm::{
-    Accounting, BedrockTpmTester, Binding, Candidate, Conclusion, EmulatorConfig, Mechanism, QuotaKind, Verdict,
+    Accounting, BedrockTpmTester, Binding, Candidate, Conclusion, EmulatorConfig, Mechanism, QuotaKind,
+    Verdict,
 };
 use serde::Serialize;
 
