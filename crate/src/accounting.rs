@@ -111,7 +111,7 @@ impl Auditor {
     /// The next request, unless every question is answered or nothing more can be learnt.
     pub(crate) fn next(&mut self, terms: &Terms) -> Option<Probe> {
         self.belief.tell_apart();
-        if self.accounting().is_complete() {
+        if Accounting::of(&self.belief, self.confidence).is_complete() {
             return None;
         }
         plan::next_probe(&self.belief, terms)

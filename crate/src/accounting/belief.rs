@@ -1,17 +1,18 @@
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
+use rayon::prelude::*;
 
 use super::ledger::{Entry, Ledger};
 use super::rules::Case;
 use crate::{Mechanism, Timestamp};
 
-/// Ledgers a case, while the cases differ in one answer only, and then.
-const LEDGERS_AT_FIRST: usize = 2_000;
-const LEDGERS: usize = 200;
+/// Ledgers of all cases together, and the fewest and the most of one case.
+const LEDGERS: usize = 12_000;
+const LEDGERS_OF_A_CASE: (usize, usize) = (300, 2_000);
 /// Ledgers are drawn anew once fewer than this share of them carries the weight.
 const RESAMPLE_BELOW: f64 = 0.5;
 /// A case less probable than this is given up.
-const HOPELESS: f64 = 1e-9;
+const HOPELESS: f64 = 1e-7;
 /// Requests with so few output tokens show nothing of reservation and burndown.
 const FEW_OUTPUT_TOKENS: u64 = 8;
 
@@ -42,6 +43,7 @@ impl Belief {
     pub(super) fn new(mechanism: Mechanism, first: Timestamp, seed: u64) -> Self {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
         let all = Case::all();
+        let count = LEDGERS_OF_A_CASE.1;
         // Until output matters, one case for each answer about rejected requests stands for all of them.
         let cases = [false, true].map(|counts| {
             let alike: Vec<_> = all.iter().filter(|(case, _)| case.rejected_count == counts).collect();
@@ -49,9 +51,9 @@ impl Belief {
             let case = alike[0].0;
             let ledger = |_| {
                 let rules = case.draw(&mut rng);
-                (Ledger::new(mechanism, rules, first, rng.random()), 1.0 / LEDGERS_AT_FIRST as f64)
+                (Ledger::new(mechanism, rules, first, rng.random()), 1.0 / count as f64)
             };
-            Weighed { case, log_weight: prior.ln(), ledgers: (0..LEDGERS_AT_FIRST).map(ledger).collect() }
+            Weighed { case, log_weight: prior.ln(), ledgers: (0..count).map(ledger).collect() }
         });
         Self { cases: cases.into(), differ: false, seed }
     }
@@ -62,12 +64,13 @@ impl Belief {
             self.tell_apart();
         }
         self.seed = self.seed.wrapping_add(1);
-        for case in &mut self.cases {
+        let (seed, count) = (self.seed, ledgers_of_each(self.cases.len()));
+        self.cases.par_iter_mut().for_each(|case| {
             case.update(entry);
             if case.effective() < RESAMPLE_BELOW * case.ledgers.len() as f64 {
-                case.ledgers = case.drawn(case.ledgers.len(), self.seed);
+                case.ledgers = case.drawn(count, seed);
             }
-        }
+        });
         let shares = self.shares();
         let mut shares = shares.iter();
         self.cases.retain(|_| shares.next().is_some_and(|share| *share > HOPELESS));
@@ -82,7 +85,7 @@ impl Belief {
         for (case, prior) in Case::all() {
             let alike = before.iter().find(|other| other.case.rejected_count == case.rejected_count);
             let Some(alike) = alike else { continue };
-            let mut ledgers = alike.drawn(LEDGERS, self.seed);
+            let mut ledgers = alike.drawn(ledgers_of_each(Case::all().len()), self.seed);
             let mut rng = Pcg64Mcg::seed_from_u64(self.seed);
             for (ledger, _) in &mut ledgers {
                 let mut rng = Pcg64Mcg::seed_from_u64(rng.random());
@@ -125,6 +128,12 @@ impl Belief {
         let total: f64 = weights.iter().sum();
         weights.into_iter().map(|weight| weight / total).collect()
     }
+}
+
+/// The fewer cases are left, the more closely each is followed.
+fn ledgers_of_each(cases: usize) -> usize {
+    let (fewest, most) = LEDGERS_OF_A_CASE;
+    (LEDGERS / cases.max(1)).clamp(fewest, most)
 }
 
 impl Weighed {

@@ -13,8 +13,10 @@ const SPURIOUS_429: f64 = 0.025;
 const SPURIOUS_200: f64 = 0.01;
 /// Half of the failures are charged; so may be a 429 without cause.
 const CHARGED_ALL_THE_SAME: f64 = 0.5;
-/// The measured ceiling and refill may be wrong by this share, and an offset by so many seconds.
-const MEASURED_WITHIN: f64 = 0.02;
+/// The measured ceiling and rate are usually right within the first share, and always within the second; an offset
+/// within so many seconds.
+const MEASURED_WITHIN: [f64; 2] = [0.02, 0.1];
+const USUALLY: f64 = 0.7;
 const OFFSET_WITHIN_S: f64 = 1.0;
 /// Others on the account use up to this share of the quota, or nothing, half of the time each.
 const OTHERS_AT_MOST: f64 = 0.1;
@@ -236,7 +238,10 @@ impl Ledger {
 
 /// The mechanism with parameters near the measured ones.
 fn varied(mechanism: Mechanism, rng: &mut Pcg64Mcg) -> Mechanism {
-    let mut near = |value: f64| value * (1.0 + rng.random_range(-MEASURED_WITHIN..MEASURED_WITHIN));
+    let mut near = |value: f64| {
+        let within = MEASURED_WITHIN[usize::from(!rng.random_bool(USUALLY))];
+        value * (1.0 + rng.random_range(-within..within))
+    };
     let mut near_amount = |amount: u64| (near(amount as f64).round() as u64).max(1);
     let varied = match mechanism {
         Mechanism::FixedWindow { limit, window_s, offset_s } => {

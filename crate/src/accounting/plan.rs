@@ -4,6 +4,8 @@
 //! The gain is the mutual information between outcomes and rules. Source: Lindley, "On a measure of the information
 //! provided by an experiment", Ann. Math. Stat. 27 (1956).
 
+use rayon::prelude::*;
+
 use super::belief::Belief;
 use super::ledger::{Entry, Ledger};
 use crate::{Outcome, ThrottleMessage, Timestamp};
@@ -13,6 +15,8 @@ const LEDGERS: usize = 256;
 const LEDGERS_OF_A_CASE: usize = 8;
 /// A case below this probability is not worth a request.
 const NEGLIGIBLE: f64 = 1e-3;
+/// Probabilities of cases are raised to this power: what is left to exclude is worth more than what is already known.
+const SHARPNESS: f64 = 0.5;
 /// Delays that are considered, in seconds from now, beside the one after which a large request fits; and of a second
 /// request after the first.
 const DELAYS_S: [f64; 5] = [0.0, 5.0, 12.0, 25.0, 45.0];
@@ -20,19 +24,21 @@ const SECOND_DELAYS_S: [f64; 4] = [0.0, 5.0, 15.0, 40.0];
 /// Shares of the ceiling to use up: that tells nothing by itself, and everything afterwards.
 const FILLS: [f64; 5] = [0.0, 0.3, 0.5, 0.7, 0.88];
 /// Sizes that separate these shares of the ledgers, by what they have room for.
-const QUANTILES: [f64; 7] = [0.06, 0.2, 0.35, 0.5, 0.65, 0.8, 0.94];
+const QUANTILES: [f64; 5] = [0.08, 0.3, 0.5, 0.7, 0.92];
 /// First requests that are followed by a second one in thought, beside those that fill.
 const LOOKED_AHEAD: usize = 6;
 /// What a request and a whole quota of tokens cost, in seconds of waiting.
-const REQUEST_COST_S: f64 = 2.5;
+const REQUEST_COST_S: f64 = 4.0;
 const QUOTA_COST_S: f64 = 25.0;
 /// Where no request is expected to tell so many bits, none is sent.
-const LEAST_GAIN: f64 = 0.03;
+const LEAST_GAIN: f64 = 0.01;
 /// A gain must exceed this many times what chance is expected to feign: among hundreds of requests some are lucky.
-const BEYOND_CHANCE: f64 = 2.0;
+const BEYOND_CHANCE: f64 = 1.5;
 /// A large request, as a share of the largest; nobody waits longer for one to fit, in seconds.
 const LARGE: f64 = 0.9;
 const LONGEST_WAIT_S: f64 = 180.0;
+/// A request that leaves so many seconds after it fits is not decided before.
+const READY_AFTER_S: f64 = 0.5;
 
 /// A request to send.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -95,30 +101,30 @@ pub(super) fn next_probe(belief: &Belief, terms: &Terms) -> Option<Probe> {
     let likely = belief.cases().filter(|(_, share)| *share >= NEGLIGIBLE).count().max(1);
     let each = (LEDGERS / likely).max(LEDGERS_OF_A_CASE);
     let cases = belief.sample(each, NEGLIGIBLE);
-    let shares = cases.iter().map(|(share, _)| *share).collect();
+    let flattened = |share: f64| share.powf(SHARPNESS);
+    let total: f64 = cases.iter().map(|(share, _)| flattened(*share)).sum();
+    let shares = cases.iter().map(|(share, _)| flattened(*share) / total).collect();
     let futures = cases.into_iter().enumerate().flat_map(|(case, (_, ledgers))| {
         ledgers.into_iter().map(move |ledger| Future { case, ledger, before: 1.0 })
     });
     let now = Imagined { futures: futures.collect(), shares, each: each as f64 };
 
-    let (mut alone, mut fills) = (Vec::new(), Vec::new());
-    for at in now.times(terms) {
+    let mut alone = Vec::new();
+    for at in DELAYS_S.map(|delay_s| terms.from.plus_seconds(delay_s)).into_iter().chain(now.ready(terms)) {
         let then = now.at(at, terms.latency_s);
         for max_tokens in terms.max_tokens() {
             for input_tokens in then.sizes(max_tokens, terms) {
                 let probe = Probe { at, input_tokens, max_tokens };
                 alone.push(Choice { probe, gain: then.gain(&probe), cost_s: terms.cost_s(&probe) });
             }
-            for share in FILLS {
-                let input_tokens = terms.allowed((terms.largest as f64 * share) as u64, max_tokens);
-                fills.extend(input_tokens.map(|input_tokens| Probe { at, input_tokens, max_tokens }));
-            }
         }
     }
     alone.sort_by(|a, b| b.rate().total_cmp(&a.rate()));
+    let fills = [terms.from].into_iter().chain(now.ready(terms)).flat_map(|at| terms.fills(at));
     let ahead: Vec<Probe> = alone.iter().take(LOOKED_AHEAD).map(|choice| choice.probe).chain(fills).collect();
-    let followed = ahead.into_iter().filter_map(|probe| now.followed(probe, terms));
-    let best = alone.iter().copied().chain(followed).max_by(|a, b| a.rate().total_cmp(&b.rate()))?;
+    let followed: Vec<Choice> =
+        ahead.into_par_iter().filter_map(|probe| now.followed(probe, terms)).collect();
+    let best = alone.into_iter().chain(followed).max_by(|a, b| a.rate().total_cmp(&b.rate()))?;
     (best.gain >= LEAST_GAIN).then_some(best.probe)
 }
 
@@ -152,6 +158,16 @@ impl Terms {
         caps.into_iter().filter(|cap| *cap > 0).filter_map(|cap| u32::try_from(cap).ok())
     }
 
+    /// Requests at `at` that use up parts of the quota.
+    fn fills(&self, at: Timestamp) -> Vec<Probe> {
+        let sizes = |max_tokens| {
+            let wanted = FILLS.map(|share| (self.largest as f64 * share) as u64);
+            let allowed = wanted.into_iter().filter_map(move |wanted| self.allowed(wanted, max_tokens));
+            allowed.map(move |input_tokens| Probe { at, input_tokens, max_tokens })
+        };
+        self.max_tokens().flat_map(sizes).collect()
+    }
+
     /// The input as near to `wanted` as a request may have, if it may be sent at all.
     fn allowed(&self, wanted: u64, max_tokens: u32) -> Option<u64> {
         let max_tokens = u64::from(max_tokens);
@@ -173,19 +189,15 @@ impl Terms {
 }
 
 impl Imagined {
-    /// When a request may be sent, in order.
-    fn times(&self, terms: &Terms) -> Vec<Timestamp> {
+    /// When a large request fits in most futures, unless that is now or too far off.
+    fn ready(&self, terms: &Terms) -> Option<Timestamp> {
         let large = (terms.largest as f64 * LARGE) as u64;
         let mut ready: Vec<_> =
             self.futures.iter().filter_map(|future| future.ledger.fits_from(terms.from, large)).collect();
         ready.sort();
-        let latest = terms.from.plus_seconds(LONGEST_WAIT_S);
-        let late = (ready.len() as f64 * LARGE) as usize;
-        let ready = ready.get(late).map(|ready| ready.plus_seconds(0.5)).filter(|ready| *ready < latest);
-        let mut times: Vec<_> = DELAYS_S.map(|delay_s| terms.from.plus_seconds(delay_s)).into();
-        times.extend(ready.filter(|ready| *ready > terms.from));
-        times.sort();
-        times
+        let most = *ready.get((ready.len() as f64 * LARGE) as usize)?;
+        let wait_s = most.seconds_since(terms.from);
+        (wait_s > 0.0 && wait_s < LONGEST_WAIT_S).then(|| most.plus_seconds(READY_AFTER_S))
     }
 
     /// The same at about `at`, when a request is decided that leaves at `at`.

@@ -176,7 +176,10 @@ async fn run(plan: &Plan, audit: Option<Audit>, tester: &mut BedrockTpmTester) -
         plan.run(tester).await?;
     }
     match audit {
-        Some(audit) => audit.run(tester).await,
+        Some(audit) => {
+            let verdict = tester.verdict();
+            audit.run(tester, &verdict).await
+        }
         None => Ok(()),
     }
 }

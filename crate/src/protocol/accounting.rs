@@ -1,7 +1,7 @@
 use super::TINY_TOKENS;
 use crate::accounting::{ACCOUNTING, Auditor, Terms};
 use crate::tester::BURNDOWN_AT_WORST;
-use crate::{BedrockTpmTester, Observation, Result, Settings, Timestamp};
+use crate::{BedrockTpmTester, Observation, Result, Settings, Timestamp, Verdict};
 
 /// Minutes of the endpoint's time, and requests, after which an audit ends: what is open then stays open.
 const MINUTES: f64 = 12.0;
@@ -40,15 +40,14 @@ impl Audit {
         observations.iter().any(|observation| observation.phase == ACCOUNTING)
     }
 
-    /// Sends requests until every question is answered, or it is time to give up; none if the verdict so far names no
-    /// mechanism of a quota of tokens. [`BedrockTpmTester::findings`] says what was found.
+    /// Sends requests until every question is answered, or it is time to give up; none if `verdict` names no mechanism of
+    /// a quota of tokens. [`BedrockTpmTester::findings`] says what was found.
     ///
     /// # Errors
     /// A setup error if requests fail three times in a row; an output error if the trace cannot be written. What was
     /// observed before is in the trace.
-    pub async fn run(&self, tester: &mut BedrockTpmTester) -> Result<()> {
-        let verdict = tester.verdict();
-        let Ok(mut auditor) = Auditor::new(tester.trace().observations(), &verdict, &tester.assumptions())
+    pub async fn run(&self, tester: &mut BedrockTpmTester, verdict: &Verdict) -> Result<()> {
+        let Ok(mut auditor) = Auditor::new(tester.trace().observations(), verdict, &tester.assumptions())
         else {
             return Ok(());
         };
