@@ -64,6 +64,8 @@ impl Spent {
 pub(crate) struct Auditor {
     mechanism: Mechanism,
     confidence: f64,
+    seed: u64,
+    entries: Vec<Entry>,
     belief: Belief,
 }
 
@@ -90,12 +92,12 @@ impl Auditor {
         let mechanism = mechanism.ok_or("the mechanism is not known")?;
         let mut entries: Vec<Entry> = observations.iter().map(Entry::from).collect();
         entries.sort_by_key(|entry| entry.sent);
-        let first = entries.first().ok_or("nothing was observed")?.sent;
+        if entries.is_empty() {
+            return Err("nothing was observed".into());
+        }
         let Assumptions { confidence, seed, .. } = *assumptions;
-        let belief = Belief::new(mechanism, first, seed);
-        let mut auditor = Self { mechanism, confidence, belief };
-        entries.iter().for_each(|entry| auditor.belief.observe(entry));
-        Ok(auditor)
+        let belief = Belief::of(mechanism, &entries, seed);
+        Ok(Self { mechanism, confidence, seed, entries, belief })
     }
 
     /// The most that one request can take.
@@ -105,22 +107,34 @@ impl Auditor {
 
     /// Takes in the next observation.
     pub(crate) fn observe(&mut self, observation: &Observation) {
-        self.belief.observe(&observation.into());
+        let entry = observation.into();
+        self.entries.push(entry);
+        self.belief.observe(&entry);
     }
 
     /// The next request, unless every question is answered or nothing more can be learnt.
     pub(crate) fn next(&mut self, terms: &Terms) -> Option<Probe> {
         self.belief.tell_apart();
-        if Accounting::of(&self.belief, self.confidence).is_complete() {
-            return None;
+        if Accounting::of(&[&self.belief], self.confidence).is_complete() {
+            if self.accounting().is_complete() {
+                return None;
+            }
+            self.belief = self.fresh(1);
         }
         plan::next_probe(&self.belief, terms)
     }
 
-    /// What is known by now.
+    /// What is known by now: what independent beliefs come to on average. One that has lost the right parameters on its
+    /// way is sure of the wrong answer, but not of the same one as the others.
     pub(crate) fn accounting(&self) -> Accounting {
-        let mut belief = self.belief.clone();
+        let beliefs = [1, 2, 3].map(|number| self.fresh(number));
+        Accounting::of(&beliefs.each_ref(), self.confidence)
+    }
+
+    fn fresh(&self, number: u64) -> Belief {
+        let seed = self.seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut belief = Belief::of(self.mechanism, &self.entries, seed);
         belief.tell_apart();
-        Accounting::of(&belief, self.confidence)
+        belief
     }
 }

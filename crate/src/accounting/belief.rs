@@ -39,8 +39,15 @@ struct Weighed {
 }
 
 impl Belief {
-    /// What is thought before anything was seen of a quota that works like `mechanism`, from `first` on.
-    pub(super) fn new(mechanism: Mechanism, first: Timestamp, seed: u64) -> Self {
+    /// What is thought of a quota that works like `mechanism` after `entries`, which are in order.
+    pub(super) fn of(mechanism: Mechanism, entries: &[Entry], seed: u64) -> Self {
+        let first = entries.first().map_or(Timestamp::EPOCH, |entry| entry.sent);
+        let mut belief = Self::new(mechanism, first, seed);
+        entries.iter().for_each(|entry| belief.observe(entry));
+        belief
+    }
+
+    fn new(mechanism: Mechanism, first: Timestamp, seed: u64) -> Self {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
         let all = Case::all();
         let count = LEDGERS_OF_A_CASE.1;
@@ -110,16 +117,15 @@ impl Belief {
         likely.map(|(case, share)| (share, drawn(case))).collect()
     }
 
-    /// The mean of something over the ledgers of the cases that are `wanted`.
+    /// The mean of something over the ledgers of the cases that are `wanted`; 0 if there are none.
     pub(super) fn mean(&self, wanted: impl Fn(Case) -> bool, value: impl Fn(&Ledger) -> f64) -> f64 {
+        let wanted = self.cases.iter().zip(self.shares()).filter(|(weighed, _)| wanted(weighed.case));
         let (mut sum, mut total) = (0.0, 0.0);
-        for (weighed, share) in
-            self.cases.iter().zip(self.shares()).filter(|(weighed, _)| wanted(weighed.case))
-        {
+        for (weighed, share) in wanted {
             total += share;
             sum += share * weighed.ledgers.iter().map(|(ledger, weight)| weight * value(ledger)).sum::<f64>();
         }
-        sum / total
+        if total > 0.0 { sum / total } else { 0.0 }
     }
 
     fn shares(&self) -> Vec<f64> {

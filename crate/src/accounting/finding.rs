@@ -3,6 +3,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::belief::Belief;
+use super::ledger::Ledger;
 use super::rules::{Burndown, Case, Refunds};
 use crate::Refund;
 use crate::text::percent;
@@ -68,11 +69,13 @@ impl Accounting {
         }
     }
 
-    /// What a belief comes to.
-    pub(super) fn of(belief: &Belief, confidence: f64) -> Self {
+    /// What beliefs come to on average.
+    pub(super) fn of(beliefs: &[&Belief], confidence: f64) -> Self {
+        let count = beliefs.len() as f64;
         let find = |id: fn(Case) -> String, say: &dyn Fn(&str) -> String| {
             let mut shares: Vec<(String, f64)> = Vec::new();
-            for (case, share) in belief.cases() {
+            for (case, share) in beliefs.iter().flat_map(|belief| belief.cases()) {
+                let share = share / count;
                 match shares.iter_mut().find(|(known, _)| *known == id(case)) {
                     Some((_, sum)) => *sum += share,
                     None => shares.push((id(case), share)),
@@ -81,14 +84,16 @@ impl Accounting {
             shares.sort_by(|a, b| b.1.total_cmp(&a.1));
             Finding::of(&shares, confidence, say)
         };
+        let mean = |wanted: fn(Case) -> bool, value: fn(&Ledger) -> f64| {
+            beliefs.iter().map(|belief| belief.mean(wanted, value)).sum::<f64>() / count
+        };
         let delay_s = || {
-            belief.mean(
+            mean(
                 |case| case.refund == Refunds::Delayed,
                 |ledger| if let Refund::After(delay_s) = ledger.rules.refund { delay_s } else { 0.0 },
             )
         };
-        let other =
-            || belief.mean(|case| case.burndown == Burndown::Other, |ledger| ledger.rules.burndown as f64);
+        let other = || mean(|case| case.burndown == Burndown::Other, |ledger| ledger.rules.burndown as f64);
         Self {
             reserved: find(reserved, &|answer| match answer {
                 "yes" => "yes: a request must find room for its input and all of max_tokens".into(),

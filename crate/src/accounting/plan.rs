@@ -11,7 +11,7 @@ use super::ledger::{Entry, Ledger};
 use crate::{Outcome, ThrottleMessage, Timestamp};
 
 /// Ledgers that are imagined forward, shared among the cases, and the fewest of a case.
-const LEDGERS: usize = 256;
+const LEDGERS: usize = 320;
 const LEDGERS_OF_A_CASE: usize = 8;
 /// A case below this probability is not worth a request.
 const NEGLIGIBLE: f64 = 1e-3;
@@ -23,6 +23,8 @@ const DELAYS_S: [f64; 5] = [0.0, 5.0, 12.0, 25.0, 45.0];
 const SECOND_DELAYS_S: [f64; 4] = [0.0, 5.0, 15.0, 40.0];
 /// Shares of the ceiling to use up: that tells nothing by itself, and everything afterwards.
 const FILLS: [f64; 5] = [0.0, 0.3, 0.5, 0.7, 0.88];
+/// A small request with ordinary output is also thought of so many times in a row, for their outputs add up.
+const ROWS: [u32; 3] = [3, 6, 12];
 /// Sizes that separate these shares of the ledgers, by what they have room for.
 const QUANTILES: [f64; 5] = [0.08, 0.3, 0.5, 0.7, 0.92];
 /// First requests that are followed by a second one in thought, beside those that fill.
@@ -31,9 +33,9 @@ const LOOKED_AHEAD: usize = 6;
 const REQUEST_COST_S: f64 = 4.0;
 const QUOTA_COST_S: f64 = 25.0;
 /// Where no request is expected to tell so many bits, none is sent.
-const LEAST_GAIN: f64 = 0.01;
+const LEAST_GAIN: f64 = 0.002;
 /// A gain must exceed this many times what chance is expected to feign: among hundreds of requests some are lucky.
-const BEYOND_CHANCE: f64 = 1.5;
+const BEYOND_CHANCE: f64 = 1.0;
 /// A large request, as a share of the largest; nobody waits longer for one to fit, in seconds.
 const LARGE: f64 = 0.9;
 const LONGEST_WAIT_S: f64 = 180.0;
@@ -121,9 +123,13 @@ pub(super) fn next_probe(belief: &Belief, terms: &Terms) -> Option<Probe> {
     }
     alone.sort_by(|a, b| b.rate().total_cmp(&a.rate()));
     let fills = [terms.from].into_iter().chain(now.ready(terms)).flat_map(|at| terms.fills(at));
-    let ahead: Vec<Probe> = alone.iter().take(LOOKED_AHEAD).map(|choice| choice.probe).chain(fills).collect();
-    let followed: Vec<Choice> =
-        ahead.into_par_iter().filter_map(|probe| now.followed(probe, terms)).collect();
+    let once =
+        alone.iter().take(LOOKED_AHEAD).map(|choice| choice.probe).chain(fills).map(|probe| (probe, 1));
+    let in_a_row = terms.fills(terms.from).into_iter().filter(|probe| probe.input_tokens == terms.smallest);
+    let in_a_row = in_a_row.flat_map(|probe| ROWS.map(|times| (probe, times)));
+    let ahead: Vec<(Probe, u32)> = once.chain(in_a_row).collect();
+    let followed = ahead.into_par_iter().filter_map(|(probe, times)| now.followed(probe, times, terms));
+    let followed: Vec<Choice> = followed.collect();
     let best = alone.into_iter().chain(followed).max_by(|a, b| a.rate().total_cmp(&b.rate()))?;
     (best.gain >= LEAST_GAIN).then_some(best.probe)
 }
@@ -261,18 +267,23 @@ impl Imagined {
         bits(&mixed) - known - BEYOND_CHANCE * by_chance / (2.0 * std::f64::consts::LN_2)
     }
 
-    /// The best pair of requests that begins with `first`.
-    fn followed(&self, first: Probe, terms: &Terms) -> Option<Choice> {
+    /// The best request after `first`, sent so many times in a row.
+    fn followed(&self, first: Probe, times: u32, terms: &Terms) -> Option<Choice> {
         let mut after = self.at(first.at, terms.latency_s);
-        after.futures.iter_mut().for_each(|future| first.happen(future, terms));
+        let mut last = first;
+        for index in 0..times {
+            last.at = first.at.plus_seconds(f64::from(index) * terms.latency_s);
+            after.futures.iter_mut().for_each(|future| last.happen(future, terms));
+        }
+        let spent_s = f64::from(times) * terms.own_cost_s(&first);
         let mut choices = Vec::new();
         for delay_s in SECOND_DELAYS_S {
-            let at = first.at.plus_seconds(terms.latency_s + delay_s);
+            let at = last.at.plus_seconds(terms.latency_s + delay_s);
             let then = after.at(at, terms.latency_s);
             for max_tokens in terms.max_tokens() {
                 for input_tokens in then.sizes(max_tokens, terms) {
                     let second = Probe { at, input_tokens, max_tokens };
-                    let cost_s = terms.cost_s(&second) + terms.own_cost_s(&first);
+                    let cost_s = terms.cost_s(&second) + spent_s;
                     choices.push(Choice { probe: first, gain: then.gain(&second), cost_s });
                 }
             }

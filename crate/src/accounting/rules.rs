@@ -7,13 +7,13 @@ const USUAL_BURNDOWNS: [u64; 4] = [1, 5, 10, 15];
 /// Others that are thought of; 0 is output that does not count.
 const OTHER_BURNDOWNS: [u64; 14] = [0, 2, 3, 4, 6, 7, 8, 9, 12, 13, 18, 20, 25, 30];
 /// How probable another burndown is beforehand.
-const OTHER_BURNDOWN: f64 = 0.05;
+const OTHER_BURNDOWN: f64 = 0.03;
 /// How probable it is beforehand that the burndown multiplies the reservation too.
 const MULTIPLIED: f64 = 0.2;
 /// How probable it is beforehand that a request needs only some room, not all it takes.
 const UNTIL_EXHAUSTED: f64 = 0.1;
 /// Delays of a refund, in seconds. A shorter one is no delay over a network, a longer one outlives the window.
-const DELAYS_S: (f64, f64) = (3.0, 55.0);
+const DELAYS_S: (f64, f64) = (3.0, 45.0);
 
 /// One answer to each question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
