@@ -168,7 +168,7 @@ impl Weighed {
             cumulated += weight;
             while position < cumulated && drawn.len() < count {
                 let mut again = ledger.clone();
-                again.reseed(rng.random());
+                again.renew(rng.random());
                 drawn.push((again, step));
                 position += step;
             }

@@ -17,6 +17,9 @@ const CHARGED_ALL_THE_SAME: f64 = 0.5;
 /// within so many seconds.
 const MEASURED_WITHIN: [f64; 2] = [0.02, 0.1];
 const USUALLY: f64 = 0.7;
+/// By what shares of the ceiling, and of themselves, unknown parameters move when a ledger is drawn again.
+const ROUGHENED_EXCESS: f64 = 0.002;
+const ROUGHENED_SHARE: f64 = 0.1;
 const OFFSET_WITHIN_S: f64 = 1.0;
 /// Others on the account use up to this share of the quota, or nothing, half of the time each.
 const OTHERS_AT_MOST: f64 = 0.1;
@@ -65,6 +68,9 @@ pub(super) struct Ledger {
     rng: Pcg64Mcg,
     now: Timestamp,
     others: Others,
+    /// The measured ceiling, and by how much the real one exceeds what the limiter enforces, in tokens.
+    ceiling: f64,
+    excess: f64,
     /// What is still to be charged or given back.
     due: Vec<Due>,
 }
@@ -102,15 +108,24 @@ impl Ledger {
             rng,
             now: start,
             others: Others { per_s, mean_tokens, next: start },
+            ceiling: mechanism.ceiling() as f64,
+            excess: 0.0,
             due: Vec::new(),
         };
         ledger.others.next = ledger.next_of_others(start);
         ledger
     }
 
-    /// From here on, `seed` decides what is uncertain.
-    pub(super) fn reseed(&mut self, seed: u64) {
+    /// From here on, `seed` decides what is uncertain; what is fixed but unknown moves a little, so that ledgers that were
+    /// drawn again and again do not end up with one value between them.
+    ///
+    /// Source: Gordon, Salmond and Smith (1993), "roughening".
+    pub(super) fn renew(&mut self, seed: u64) {
         self.rng = Pcg64Mcg::seed_from_u64(seed);
+        let mut step = || (0..3).map(|_| self.rng.random_range(-1.0..1.0)).sum::<f64>();
+        self.excess += ROUGHENED_EXCESS * self.ceiling * step();
+        self.others.per_s *= (ROUGHENED_SHARE * step()).exp();
+        self.rules.roughen(ROUGHENED_SHARE * step());
     }
 
     /// Moves on by one observation and returns the probability of its outcome; 1 if that is no evidence.
@@ -164,7 +179,8 @@ impl Ledger {
     /// Whether a request would be admitted now.
     pub(super) fn fits(&self, input_tokens: u64, max_tokens: u64) -> bool {
         let needed = self.admission.needs(self.rules.reserved(input_tokens, max_tokens));
-        self.limiter.check(self.now, needed).is_admitted()
+        let needed = (needed as f64 - self.excess).max(0.0);
+        self.limiter.check(self.now, needed as u64).is_admitted()
     }
 
     /// The first instant from `from` on at which a request that reserves `tokens` would fit; `None` if it never can.
@@ -177,7 +193,7 @@ impl Ledger {
 
     /// The most input tokens that a request with `max_tokens` may have now; below 0 if it would not pass at all.
     pub(super) fn room(&self, max_tokens: u64) -> f64 {
-        let remaining = self.limiter.remaining(self.now);
+        let remaining = self.limiter.remaining(self.now) + self.excess;
         match self.admission {
             Admission::Whole => remaining - self.rules.reserved(0, max_tokens) as f64,
             Admission::UntilExhausted if remaining >= 1.0 => f64::INFINITY,

@@ -98,6 +98,13 @@ pub(super) struct Rules {
 }
 
 impl Rules {
+    /// Moves the delay of a refund by a share of itself.
+    pub(super) fn roughen(&mut self, share: f64) {
+        if let Refund::After(delay_s) = &mut self.refund {
+            *delay_s = (*delay_s * share.exp()).clamp(DELAYS_S.0, DELAYS_S.1);
+        }
+    }
+
     /// What admission charges.
     pub(super) fn reserved(&self, input_tokens: u64, max_tokens: u64) -> u64 {
         match (self.reserves, self.multiplied) {
