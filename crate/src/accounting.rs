@@ -115,11 +115,14 @@ impl Auditor {
     /// The next request, unless every question is answered or nothing more can be learnt.
     pub(crate) fn next(&mut self, terms: &Terms) -> Option<Probe> {
         self.belief.tell_apart();
-        if Accounting::of(&[&self.belief], self.confidence).is_complete() {
-            if self.accounting().is_complete() {
+        let certainty = |belief: &Belief| Accounting::of(&[belief], self.confidence).least_probability();
+        if certainty(&self.belief) >= self.confidence {
+            let beliefs = self.beliefs();
+            if Accounting::of(&beliefs.each_ref(), self.confidence).is_complete() {
                 return None;
             }
-            self.belief = self.fresh(1);
+            let doubtful = beliefs.into_iter().min_by(|a, b| certainty(a).total_cmp(&certainty(b)));
+            self.belief = doubtful?;
         }
         plan::next_probe(&self.belief, terms)
     }
@@ -127,14 +130,16 @@ impl Auditor {
     /// What is known by now: what independent beliefs come to on average. One that has lost the right parameters on its
     /// way is sure of the wrong answer, but not of the same one as the others.
     pub(crate) fn accounting(&self) -> Accounting {
-        let beliefs = [1, 2, 3].map(|number| self.fresh(number));
-        Accounting::of(&beliefs.each_ref(), self.confidence)
+        Accounting::of(&self.beliefs().each_ref(), self.confidence)
     }
 
-    fn fresh(&self, number: u64) -> Belief {
-        let seed = self.seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let mut belief = Belief::of(self.mechanism, &self.entries, seed);
-        belief.tell_apart();
-        belief
+    /// What is thought by three who know the same and were not equally lucky.
+    fn beliefs(&self) -> [Belief; 3] {
+        [1, 2, 3].map(|number: u64| {
+            let seed = self.seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let mut belief = Belief::of(self.mechanism, &self.entries, seed);
+            belief.tell_apart();
+            belief
+        })
     }
 }

@@ -43,6 +43,11 @@ impl Accounting {
         self.findings().iter().all(|(_, finding)| finding.answer != UNKNOWN)
     }
 
+    /// The probability of the answer that is least sure.
+    pub(super) fn least_probability(&self) -> f64 {
+        self.findings().iter().map(|(_, finding)| finding.probability).fold(1.0, f64::min)
+    }
+
     /// The questions in words, each with what was found.
     pub fn findings(&self) -> [(&'static str, &Finding); 4] {
         [

@@ -18,7 +18,7 @@ const CHARGED_ALL_THE_SAME: f64 = 0.5;
 const MEASURED_WITHIN: [f64; 2] = [0.02, 0.1];
 const USUALLY: f64 = 0.7;
 /// By what shares of the ceiling, and of themselves, unknown parameters move when a ledger is drawn again.
-const ROUGHENED_EXCESS: f64 = 0.002;
+const ROUGHENED_EXCESS: f64 = 0.003;
 const ROUGHENED_SHARE: f64 = 0.1;
 const OFFSET_WITHIN_S: f64 = 1.0;
 /// Others on the account use up to this share of the quota, or nothing, half of the time each.

@@ -33,7 +33,7 @@ const LOOKED_AHEAD: usize = 6;
 const REQUEST_COST_S: f64 = 4.0;
 const QUOTA_COST_S: f64 = 25.0;
 /// Where no request is expected to tell so many bits, none is sent.
-const LEAST_GAIN: f64 = 0.002;
+const LEAST_GAIN: f64 = 0.0005;
 /// A gain must exceed this many times what chance is expected to feign: among hundreds of requests some are lucky.
 const BEYOND_CHANCE: f64 = 1.0;
 /// A large request, as a share of the largest; nobody waits longer for one to fit, in seconds.

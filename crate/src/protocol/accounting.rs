@@ -5,7 +5,7 @@ use crate::{BedrockTpmTester, Observation, Result, Settings, Timestamp, Verdict}
 
 /// Minutes of the endpoint's time, and requests, after which an audit ends: what is open then stays open.
 const MINUTES: f64 = 12.0;
-const REQUESTS: usize = 50;
+const REQUESTS: usize = 60;
 /// Quotas of tokens that an audit may need, output that costs what it may at worst included.
 const QUOTAS: u64 = 12;
 /// How long requests take until it is known, in seconds.
