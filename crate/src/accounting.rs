@@ -116,14 +116,16 @@ impl Auditor {
     pub(crate) fn next(&mut self, terms: &Terms) -> Option<Probe> {
         self.belief.tell_apart();
         let certainty = |belief: &Belief| Accounting::of(&[belief], self.confidence).least_probability();
-        if certainty(&self.belief) >= self.confidence {
-            let beliefs = self.beliefs();
-            if Accounting::of(&beliefs.each_ref(), self.confidence).is_complete() {
-                return None;
-            }
-            let doubtful = beliefs.into_iter().min_by(|a, b| certainty(a).total_cmp(&certainty(b)));
-            self.belief = doubtful?;
+        if certainty(&self.belief) < self.confidence
+            && let Some(probe) = plan::next_probe(&self.belief, terms)
+        {
+            return Some(probe);
         }
+        let beliefs = self.beliefs();
+        if Accounting::of(&beliefs.each_ref(), self.confidence).is_complete() {
+            return None;
+        }
+        self.belief = beliefs.into_iter().min_by(|a, b| certainty(a).total_cmp(&certainty(b)))?;
         plan::next_probe(&self.belief, terms)
     }
 

@@ -104,7 +104,7 @@ fn run(seed: u64) -> Result<(EmulatorConfig, Verdict, Accounting, (usize, f64, f
         let began = std::time::SystemTime::now();
         Audit::new(tester.settings()).run(&mut tester, &verdict).await?;
         let took = began.elapsed().unwrap().as_secs_f64();
-        let accounting = Some(account(tester.trace().observations(), &verdict, &Assumptions::default()));
+        let accounting = Some(account(tester.trace().observations(), &verdict, &Assumptions { seed, ..Assumptions::default() }));
         let seen = &tester.trace().observations()[before..];
         if std::env::var("SHOW").is_ok() { for o in seen { println!("   {:.1} in {:?} est {} max {} out {:?} {:?}", o.sent.seconds_since(Timestamp::EPOCH) - 86400.0, o.input_tokens, o.tokens_estimated, o.max_tokens, o.output_tokens, o.status); } }
         println!("  took {:.3} each", took / seen.len().max(1) as f64);

@@ -30,7 +30,7 @@ const QUANTILES: [f64; 5] = [0.08, 0.3, 0.5, 0.7, 0.92];
 /// First requests that are followed by a second one in thought, beside those that fill.
 const LOOKED_AHEAD: usize = 6;
 /// What a request and a whole quota of tokens cost, in seconds of waiting.
-const REQUEST_COST_S: f64 = 4.0;
+const REQUEST_COST_S: f64 = 10.0;
 const QUOTA_COST_S: f64 = 25.0;
 /// Where no request is expected to tell so many bits, none is sent.
 const LEAST_GAIN: f64 = 0.0005;
