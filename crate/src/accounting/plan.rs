@@ -38,7 +38,7 @@ const LEAST_GAIN: f64 = 0.0005;
 const BEYOND_CHANCE: f64 = 1.0;
 /// A large request, as a share of the largest; nobody waits longer for one to fit, in seconds.
 const LARGE: f64 = 0.9;
-const LONGEST_WAIT_S: f64 = 180.0;
+const LONGEST_WAIT_S: f64 = 600.0;
 /// A request that leaves so many seconds after it fits is not decided before.
 const READY_AFTER_S: f64 = 0.5;
 

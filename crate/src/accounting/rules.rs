@@ -7,7 +7,7 @@ const USUAL_BURNDOWNS: [u64; 4] = [1, 5, 10, 15];
 /// Others that are thought of; 0 is output that does not count.
 const OTHER_BURNDOWNS: [u64; 14] = [0, 2, 3, 4, 6, 7, 8, 9, 12, 13, 18, 20, 25, 30];
 /// How probable another burndown is beforehand.
-const OTHER_BURNDOWN: f64 = 0.03;
+const OTHER_BURNDOWN: f64 = 0.06;
 /// How probable it is beforehand that the burndown multiplies the reservation too.
 const MULTIPLIED: f64 = 0.2;
 /// How probable it is beforehand that a request needs only some room, not all it takes.
