@@ -6,6 +6,7 @@
 mod belief;
 mod finding;
 mod ledger;
+mod nearby;
 mod plan;
 mod rules;
 
