@@ -1,5 +1,6 @@
 //! Measures how Amazon Bedrock's quotas work, and keeps a client under them.
 
+mod accounting;
 mod analysis;
 pub mod blocking;
 mod chart;
@@ -18,6 +19,7 @@ mod text;
 mod trace;
 mod verdict;
 
+pub use accounting::{Accounting, Finding, account, analyze_all};
 pub use analysis::{Assumptions, Inquiry, Next, Probe, analyze};
 pub use chart::Chart;
 pub use clock::{Clock, Timestamp};
@@ -31,7 +33,7 @@ pub use limiter::{
     Admission, AnchoredWindow, AnyLimiter, Decision, ExponentialDecay, FixedWindow, Limiter, Mechanism,
     MechanismId, Pool, PoolDecision, RejectedCost, SlidingCounter, SlidingLog, SteppedBucket, TokenBucket,
 };
-pub use quota::{QuotaKind, Usage, reserved_tokens, settled_tokens};
+pub use quota::{QuotaKind, Refund, Usage, reserved_tokens, settled_tokens};
 pub use report::Report;
 pub use tester::{BedrockTpmTester, EMBEDDED, Event, PhaseSummary, Settings, Summary};
 pub use trace::{LATE_AFTER_S, Observation, Outcome, ThrottleMessage, Trace};

@@ -1,7 +1,9 @@
 //! Which request is sent when.
 
+mod accounting;
 mod adaptive;
 
+pub use accounting::Audit;
 pub use adaptive::Adaptive;
 
 use crate::tester::LARGEST_REQUEST_TOKENS;

@@ -1,6 +1,10 @@
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::error::check_range;
+use crate::{Error, Result};
 
 /// What a quota counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -40,6 +44,57 @@ impl fmt::Display for QuotaKind {
             Self::Requests => "requests per minute",
             Self::TokensPerDay => "tokens per day",
         })
+    }
+}
+
+/// When the part of a reservation that a request did not use comes back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refund {
+    /// When the request ends.
+    #[default]
+    AtEnd,
+    /// Not at all: it stays charged as long as the window counts it.
+    Never,
+    /// So many seconds after the request has ended, 0 to 3,600.
+    After(f64),
+}
+
+impl Refund {
+    /// Checks the range.
+    ///
+    /// # Errors
+    /// A usage error if the delay is out of range.
+    pub(crate) fn validated(self) -> Result<Self> {
+        let delay_s = if let Self::After(delay_s) = self { delay_s } else { 0.0 };
+        check_range("delay of a refund (seconds)", delay_s, 0.0, 3_600.0)?;
+        Ok(self)
+    }
+}
+
+/// `at_end`, `never` or a number of seconds.
+impl FromStr for Refund {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match (text, text.parse()) {
+            ("at_end", _) => Ok(Self::AtEnd),
+            ("never", _) => Ok(Self::Never),
+            (_, Ok(delay_s)) => Self::After(delay_s).validated(),
+            (_, Err(_)) => {
+                Err(Error::usage(format!("{text} is not `at_end`, `never` or a number of seconds")))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Refund {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtEnd => f.write_str("at_end"),
+            Self::Never => f.write_str("never"),
+            Self::After(delay_s) => write!(f, "{delay_s}"),
+        }
     }
 }
 

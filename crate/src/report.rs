@@ -5,7 +5,7 @@ use std::path::Path;
 use askama::Template;
 
 use crate::text::{days, distinct, grouped, percent, time_scale};
-use crate::{Chart, Error, Observation, Outcome, Result, Verdict, output};
+use crate::{Accounting, Chart, Error, Finding, Observation, Outcome, Result, Verdict, output};
 
 /// A self-contained report: the verdict in words, the chart, every request. One HTML file without scripts that loads
 /// nothing from anywhere.
@@ -13,6 +13,7 @@ use crate::{Chart, Error, Observation, Outcome, Result, Verdict, output};
 pub struct Report {
     observations: Vec<Observation>,
     verdict: Verdict,
+    accounting: Option<Accounting>,
     partial: bool,
 }
 
@@ -21,7 +22,13 @@ impl Report {
     pub fn new(observations: &[Observation], verdict: Verdict, partial: bool) -> Self {
         let mut observations = observations.to_vec();
         observations.sort_by_key(|observation| observation.sent);
-        Self { observations, verdict, partial }
+        Self { observations, verdict, accounting: None, partial }
+    }
+
+    /// With what was found about the accounting.
+    #[must_use]
+    pub fn with_accounting(self, accounting: Option<Accounting>) -> Self {
+        Self { accounting, ..self }
     }
 
     /// The document.
@@ -31,6 +38,11 @@ impl Report {
     pub fn html(&self) -> Result<String> {
         let page = Page {
             verdict: VerdictTable::of(&self.verdict),
+            accounting: self
+                .accounting
+                .as_ref()
+                .map(|accounting| accounting.findings().into())
+                .unwrap_or_default(),
             partial: self.partial,
             facts: self.facts(),
             chart: Chart::new(&self.observations, Some(&self.verdict)).svg()?,
@@ -89,6 +101,7 @@ fn unrenderable(cause: askama::Error) -> Error {
 #[template(path = "report.html")]
 struct Page<'a> {
     verdict: VerdictTable<'a>,
+    accounting: Vec<(&'static str, &'a Finding)>,
     partial: bool,
     facts: Vec<(&'static str, String)>,
     chart: String,

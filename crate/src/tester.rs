@@ -7,13 +7,13 @@ mod settings;
 mod start;
 mod summary;
 
-pub(crate) use limits::LARGEST_REQUEST_TOKENS;
+pub(crate) use limits::{BURNDOWN_AT_WORST, LARGEST_REQUEST_TOKENS};
 pub use settings::Settings;
 pub use summary::{PhaseSummary, Summary};
 
 use std::sync::Arc;
 
-use limits::spent;
+use limits::{BURNDOWN, spent};
 use padding::Padding;
 
 use serde_json::{Map, Value};
@@ -177,12 +177,31 @@ impl BedrockTpmTester {
     /// A usage error if `tokens` is zero, more than the stated quota or more than 1,000,000; a budget error if the request might pass the
     /// token budget; an output error if the trace cannot be written.
     pub async fn make_bedrock_request(&mut self, tokens: u64) -> Result<Observation> {
-        let scheduled = self.scheduled.take();
         let max_tokens = self.settings.max_tokens;
         self.check_size(tokens)?;
-        let words = self.padding.words(tokens.saturating_sub(u64::from(max_tokens)));
+        self.send(tokens.saturating_sub(u64::from(max_tokens)), max_tokens, 1).await
+    }
+
+    /// Sends one request of about `input_tokens` tokens that asks for `max_tokens` output tokens at most, and records what
+    /// becomes of it. The token budget takes every output token for 15 tokens, the largest burndown that AWS documents.
+    ///
+    /// # Errors
+    /// As [`make_bedrock_request`](Self::make_bedrock_request) for both together, and a usage error if `max_tokens` is
+    /// zero.
+    pub async fn make_request_with(&mut self, input_tokens: u64, max_tokens: u32) -> Result<Observation> {
+        if max_tokens == 0 {
+            return Err(Error::usage("no model answers in 0 tokens; use a max_tokens of 1 or more"));
+        }
+        self.check_size(input_tokens.saturating_add(max_tokens.into()))?;
+        self.send(input_tokens, max_tokens, BURNDOWN_AT_WORST).await
+    }
+
+    /// Sends a request each of whose output tokens costs `burndown` tokens at worst.
+    async fn send(&mut self, input_tokens: u64, max_tokens: u32, burndown: u64) -> Result<Observation> {
+        let scheduled = self.scheduled.take();
+        let words = self.padding.words(input_tokens);
         let tokens_estimated = self.padding.estimate(words) + u64::from(max_tokens);
-        let tokens_at_most = self.padding.at_most(words) + u64::from(max_tokens);
+        let tokens_at_most = self.padding.at_most(words) + burndown * u64::from(max_tokens);
         self.check_budget(tokens_at_most)?;
         let request =
             Request { model: self.settings.model.clone(), prompt: Padding::prompt(words), max_tokens };
@@ -191,7 +210,11 @@ impl BedrockTpmTester {
             self.padding.learn(words, usage.input_tokens);
         }
         let diagnosis = self.endpoint.diagnose(&self.settings.model, &response);
-        let observation = self.observation(response, scheduled, tokens_estimated);
+        let mut observation = self.observation(response, scheduled, tokens_estimated);
+        observation.max_tokens = max_tokens.into();
+        if burndown > 1 {
+            observation.extra.insert(BURNDOWN.into(), burndown.into());
+        }
         self.spent += spent(&observation, tokens_at_most);
         self.failing = diagnosis
             .filter(|_| observation.outcome() == Outcome::Failed)

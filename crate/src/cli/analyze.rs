@@ -1,8 +1,10 @@
+use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bedrock_tpm::{Assumptions, Observation, Result, Trace, analyze};
+use bedrock_tpm::{Accounting, Assumptions, Observation, Result, Trace, Verdict, analyze_all};
 use clap::Args;
+use serde::Serialize;
 
 use super::args::{QUOTAS, QuotaArgs};
 use super::{exit_status, print};
@@ -30,9 +32,26 @@ impl Analyze {
         let noted = assumptions(self.quotas, trace.observations());
         let seed = self.seed.unwrap_or(noted.seed);
         let assumptions = Assumptions { confidence: self.confidence, seed, ..noted };
-        let verdict = analyze(trace.observations(), &assumptions.validated()?);
-        print(&verdict, self.json)?;
-        Ok(exit_status(&verdict))
+        let (verdict, accounting) = analyze_all(trace.observations(), &assumptions.validated()?);
+        let analyzed = Analyzed { verdict, accounting };
+        print(&analyzed, self.json)?;
+        Ok(exit_status(&analyzed.verdict))
+    }
+}
+
+/// What `analyze` prints.
+#[derive(Serialize)]
+struct Analyzed {
+    #[serde(flatten)]
+    verdict: Verdict,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accounting: Option<Accounting>,
+}
+
+impl fmt::Display for Analyzed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.verdict.fmt(f)?;
+        self.accounting.iter().try_for_each(|accounting| write!(f, "\n{accounting}"))
     }
 }
 

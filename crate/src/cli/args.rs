@@ -2,11 +2,11 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bedrock_tpm::{
-    Admission, EmulatorConfig, Error, Mechanism, MechanismId, RejectedCost, Result, Settings, Target,
+    Admission, EmulatorConfig, Error, Mechanism, MechanismId, Refund, RejectedCost, Result, Settings, Target,
     Timeouts, Wording,
 };
-use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgAction, Args};
 use serde_json::Value;
 
 /// Quotas a minute that can be stated.
@@ -92,6 +92,12 @@ pub(super) struct EmulatorArgs {
     /// Which quota a 429 names: the one that rejected, none, or another one
     #[arg(long, value_name = "HOW", default_value = "named")]
     pub wording: Wording,
+    /// Whether admission reserves `max_tokens`; if not, output is charged at the end
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    pub reserves: bool,
+    /// When the unused part of a reservation comes back: at_end, never, or so many seconds after the end
+    #[arg(long, value_name = "WHEN", default_value_t = Refund::AtEnd)]
+    pub refund: Refund,
     /// Tokens that an output token counts for when a request is settled
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub burndown: u64,
@@ -163,6 +169,8 @@ impl EmulatorArgs {
             tokens_per_day: self.tpd,
             rejected: self.rejected,
             admission: self.admission,
+            reserves: self.reserves,
+            refund: self.refund,
             burndown: self.burndown,
             error_rate: self.error_rate,
             spurious_429: self.spurious_429,

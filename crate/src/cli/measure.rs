@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bedrock_tpm::protocol::{Adaptive, Plan, Schedule, classic};
+use bedrock_tpm::protocol::{Adaptive, Audit, Plan, Schedule, classic};
 use bedrock_tpm::{BedrockTpmTester, Clock, EmulatorConfig, Error, Report, Result, Settings, Trace};
 use clap::{Args, ValueEnum};
 
@@ -22,6 +22,9 @@ pub(super) struct Measure {
     /// Which requests are sent when
     #[arg(long, value_enum, default_value_t = Protocol::Adaptive)]
     protocol: Protocol,
+    /// Then measure the accounting too: reservation, refund, rejected requests, burndown
+    #[arg(long)]
+    accounting: bool,
     /// Never spend more tokens than this, those of a resumed trace included [default: twice the protocol's need]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     budget_tokens: Option<u64>,
@@ -61,13 +64,16 @@ impl Measure {
     pub(super) async fn run(self) -> Result<ExitCode> {
         let resumed = self.resume.as_ref().map_or_else(|| Ok(Trace::in_memory()), Trace::resume)?;
         let mut settings = self.settings(&resumed);
-        let whole = self.plan(&settings, &Trace::in_memory(), Clock::system())?.tokens_at_most();
+        let audit = self.accounting.then(|| Audit::new(&settings));
+        let audit_tokens = audit.map_or(0, |audit| audit.tokens_at_most());
+        let whole =
+            self.plan(&settings, &Trace::in_memory(), Clock::system())?.tokens_at_most() + audit_tokens;
         let budget = *settings.budget_tokens.get_or_insert(whole.saturating_mul(2));
         let mut tester = match self.target.target() {
             Some(target) => {
                 if target.may_spend(Clock::scaled(settings.time_scale)?)? && !self.target.yes {
-                    let tokens =
-                        self.plan(&settings, &resumed, Clock::system())?.tokens_at_most().min(budget);
+                    let plan = self.plan(&settings, &resumed, Clock::system())?;
+                    let tokens = (plan.tokens_at_most() + audit_tokens).min(budget);
                     ask(&format!(
                         "This sends requests to {} and uses about {tokens} tokens, never more than {budget}.",
                         settings.model
@@ -79,10 +85,11 @@ impl Measure {
         };
         let plan = self.plan(tester.settings(), tester.trace(), tester.clock())?;
         let end = {
-            let progress = Progress::until(plan.ends_by(), tester.clock());
+            let audit_s = audit.map_or(0.0, |audit| 60.0 * audit.minutes_at_most());
+            let progress = Progress::until(plan.ends_by().plus_seconds(audit_s), tester.clock());
             tester.on_event(progress.listener());
             tokio::select! {
-                outcome = plan.run(&mut tester) => outcome.map_or_else(End::Failed, |()| End::Complete),
+                outcome = run(&plan, audit, &mut tester) => outcome.map_or_else(End::Failed, |()| End::Complete),
                 () = stop_requested() => End::Interrupted,
             }
         };
@@ -134,19 +141,24 @@ impl Measure {
             other => other,
         };
         let partial = !matches!(end, End::Complete);
-        let verdict = tester.verdict();
+        let (verdict, accounting) = tester.findings();
         let report = Report::new(tester.trace().observations(), verdict.clone(), partial);
-        let saved = report.save(&self.report);
-        let measured = Measured::new(tester, verdict, partial, saved.is_ok().then_some(&*self.report));
+        let saved = report.with_accounting(accounting.clone()).save(&self.report);
+        let saved_as = saved.is_ok().then_some(&*self.report);
+        let measured = Measured::new(tester, verdict, accounting, partial, saved_as);
         print(&measured, self.json)?;
         let kept = &measured.trace;
         let protocol = match self.protocol {
             Protocol::Adaptive => "",
             Protocol::Classic => " --protocol classic",
         };
+        let accounting = if self.accounting { " --accounting" } else { "" };
         let go_on = match tester.trace().observations() {
             [] => format!("nothing was sent yet: repeat the command with --resume {kept}"),
-            _ => format!("go on with: bedrock-tpm measure --resume {kept}{}{protocol}", self.target.flags()),
+            _ => format!(
+                "go on with: bedrock-tpm measure --resume {kept}{}{protocol}{accounting}",
+                self.target.flags()
+            ),
         };
         match end {
             End::Complete => {}
@@ -155,5 +167,19 @@ impl Measure {
         }
         saved?;
         Ok(if partial { ExitCode::from(FAILURE) } else { exit_status(&measured.verdict) })
+    }
+}
+
+/// Runs the protocol and, after it, the audit. A trace that has begun with the audit is done with the protocol.
+async fn run(plan: &Plan, audit: Option<Audit>, tester: &mut BedrockTpmTester) -> Result<()> {
+    if !Audit::has_begun(tester.trace().observations()) {
+        plan.run(tester).await?;
+    }
+    match audit {
+        Some(audit) => {
+            let verdict = tester.verdict();
+            audit.run(tester, &verdict).await
+        }
+        None => Ok(()),
     }
 }

@@ -2,7 +2,8 @@ use std::fmt;
 use std::path::Path;
 
 use bedrock_tpm::{
-    BedrockTpmTester, Binding, Candidate, Conclusion, EmulatorConfig, Mechanism, QuotaKind, Verdict,
+    Accounting, BedrockTpmTester, Binding, Candidate, Conclusion, EmulatorConfig, Mechanism, QuotaKind,
+    Verdict,
 };
 use serde::Serialize;
 
@@ -11,6 +12,8 @@ use serde::Serialize;
 pub(super) struct Measured {
     #[serde(flatten)]
     pub verdict: Verdict,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accounting: Option<Accounting>,
     partial: bool,
     pub trace: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,6 +36,7 @@ impl Measured {
     pub(super) fn new(
         tester: &BedrockTpmTester,
         verdict: Verdict,
+        accounting: Option<Accounting>,
         partial: bool,
         report: Option<&Path>,
     ) -> Self {
@@ -40,6 +44,7 @@ impl Measured {
         Self {
             enforced: tester.enforced().and_then(|config| Enforced::of(&config, &verdict)),
             verdict,
+            accounting,
             partial,
             trace: tester.trace().path().map(shown).unwrap_or_default(),
             report: report.map(shown),
@@ -71,6 +76,9 @@ impl fmt::Display for Measured {
             writeln!(f, "PARTIAL: the protocol did not end.\n")?;
         }
         writeln!(f, "{}", self.verdict.to_string().trim_end())?;
+        if let Some(accounting) = &self.accounting {
+            writeln!(f, "\n{accounting}")?;
+        }
         if let Some(Enforced { kind, mechanism, verdict_is, probability }) = &self.enforced {
             writeln!(f, "\nThe emulator really enforced, for {kind}, a {mechanism}.")?;
             writeln!(f, "The verdict is {verdict_is}; it gave the truth a probability of {probability:.3}.")?;

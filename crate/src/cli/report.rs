@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bedrock_tpm::{Chart, Report, Result, Trace, analyze};
+use bedrock_tpm::{Chart, Report, Result, Trace, analyze_all};
 use clap::Args;
 
 use super::analyze::assumptions;
@@ -23,7 +23,7 @@ impl SaveReport {
     pub(super) fn run(self) -> Result<ExitCode> {
         let trace = Trace::load(&self.trace)?;
         let assumptions = assumptions(self.quotas, trace.observations()).validated()?;
-        let verdict = analyze(trace.observations(), &assumptions);
+        let (verdict, accounting) = analyze_all(trace.observations(), &assumptions);
         let chart = Chart::new(trace.observations(), Some(&verdict));
         let path = |ending: &str| {
             let mut name = self.out.clone().into_os_string();
@@ -32,7 +32,7 @@ impl SaveReport {
         };
         chart.save(path(".svg"))?;
         chart.save(path(".png"))?;
-        Report::new(trace.observations(), verdict, false).save(path(".html"))?;
+        Report::new(trace.observations(), verdict, false).with_accounting(accounting).save(path(".html"))?;
         for ending in [".html", ".svg", ".png"] {
             print_text(&path(ending).display().to_string())?;
         }

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::background::Background;
 use crate::error::check_range;
-use crate::{Admission, Mechanism, QuotaKind, RejectedCost, Result};
+use crate::{Admission, Mechanism, QuotaKind, Refund, RejectedCost, Result};
 
 const DAY_S: f64 = 86_400.0;
 /// More requests of others a second would keep the emulator from answering ours.
@@ -38,6 +38,12 @@ pub struct EmulatorConfig {
     /// How much of a request must fit for it to be admitted.
     #[serde(default)]
     pub admission: Admission,
+    /// Whether admission reserves `max_tokens`; if not, output is charged when the request has ended.
+    #[serde(default = "usually")]
+    pub reserves: bool,
+    /// When the unused part of a reservation comes back.
+    #[serde(default)]
+    pub refund: Refund,
     /// How many tokens each output token counts for when a request is settled, 1 to 100.
     pub burndown: u64,
     /// The shortest and the longest time a request takes, in seconds of the emulator's clock, 0 to 60. Admission is
@@ -56,6 +62,10 @@ pub struct EmulatorConfig {
     pub seed: u64,
 }
 
+fn usually() -> bool {
+    true
+}
+
 impl Default for EmulatorConfig {
     fn default() -> Self {
         Self {
@@ -64,6 +74,8 @@ impl Default for EmulatorConfig {
             tokens_per_day: None,
             rejected: RejectedCost::Nothing,
             admission: Admission::Whole,
+            reserves: usually(),
+            refund: Refund::AtEnd,
             burndown: 1,
             latency_s: (0.3, 1.5),
             error_rate: 0.0,
@@ -85,6 +97,7 @@ impl EmulatorConfig {
             mechanism.validated()?;
         }
         check_range("tokens per day", self.tokens_per_day.unwrap_or(0) as f64, 0.0, 1e15)?;
+        self.refund.validated()?;
         check_range("burndown", self.burndown as f64, 1.0, 100.0)?;
         check_range("shortest latency (seconds)", self.latency_s.0, 0.0, 60.0)?;
         check_range("longest latency (seconds)", self.latency_s.1, self.latency_s.0, 60.0)?;

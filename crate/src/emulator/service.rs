@@ -8,7 +8,7 @@ use rand_pcg::Pcg64;
 use super::EmulatorConfig;
 use super::background::Background;
 use crate::{
-    Limiter, Pool, PoolDecision, QuotaKind, Result, Timestamp, Usage, reserved_tokens, settled_tokens,
+    Limiter, Pool, PoolDecision, QuotaKind, Refund, Result, Timestamp, Usage, reserved_tokens, settled_tokens,
 };
 
 /// The most that the emulated model ever has to say, in tokens.
@@ -53,7 +53,7 @@ pub enum Answer {
     Unavailable,
 }
 
-/// When the answer of an admitted request is complete, and what then replaces its reservation. Ordered by `due`.
+/// When the reservation of an admitted request is replaced by what it used. Ordered by `due`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Settlement {
     due: Timestamp,
@@ -118,8 +118,8 @@ impl Service {
         uuid::Builder::from_random_bytes(self.rng.random()).into_uuid().to_string()
     }
 
-    /// Decides at `now` on a request whose answer, if it gets one, is complete `until_answer` later: that is when its
-    /// reservation of `input_tokens + max_tokens` is settled.
+    /// Decides at `now` on a request whose answer, if it gets one, is complete `until_answer` later: then its reservation
+    /// is settled, unless the unused part comes back later or never.
     pub fn admit(
         &mut self,
         now: Timestamp,
@@ -139,18 +139,20 @@ impl Service {
             let named = if self.config.tokens.is_some() { QuotaKind::Tokens } else { QuotaKind::Requests };
             return Answer::Throttled(named);
         }
-        let reserved = reserved_tokens(input_tokens, max_tokens);
+        let reserved = reserved_tokens(input_tokens, if self.config.reserves { max_tokens } else { 0 });
         if let PoolDecision::Throttled { by, .. } = self.pool.admit(now, reserved) {
             return Answer::Throttled(by);
         }
         let usage = Usage { input_tokens, output_tokens: wanted.min(max_tokens), ..Usage::default() };
         let actual = settled_tokens(usage, self.config.burndown);
-        self.settlements.push(Reverse(Settlement {
-            due: now + until_answer,
-            charged_at: now,
-            reserved,
-            actual,
-        }));
+        let ends = now + until_answer;
+        let due = match self.config.refund {
+            Refund::Never if actual < reserved => None,
+            Refund::After(delay_s) if actual < reserved => Some(ends.plus_seconds(delay_s)),
+            Refund::AtEnd | Refund::Never | Refund::After(_) => Some(ends),
+        };
+        let settlement = due.map(|due| Reverse(Settlement { due, charged_at: now, reserved, actual }));
+        self.settlements.extend(settlement);
         match fails_charged {
             true => Answer::Unavailable,
             false => Answer::Admitted { usage, cut_off: wanted > max_tokens },

@@ -1,8 +1,13 @@
+use super::padding::Padding;
 use super::{BedrockTpmTester, Settings};
 use crate::{Error, Observation, Outcome, Result};
 
 /// No model on Bedrock takes more tokens than this in one request.
 pub(crate) const LARGEST_REQUEST_TOKENS: u64 = 1_000_000;
+/// What an output token may cost at worst: the largest burndown that AWS documents.
+pub(crate) const BURNDOWN_AT_WORST: u64 = 15;
+/// The field of a trace that says what each output token of a request is counted for, if that is not 1.
+pub(super) const BURNDOWN: &str = "burndown_at_worst";
 /// The largest probe where nothing is known of the quota, in tokens.
 const LARGEST_UNKNOWN: u64 = 10_000;
 /// The largest probe where a quota of requests is measured, in tokens.
@@ -49,16 +54,34 @@ impl BedrockTpmTester {
         largest.min(LARGEST_REQUEST_TOKENS)
     }
 
+    /// The most that the next request may cost at worst, in tokens.
+    pub(crate) fn budget_left(&self) -> u64 {
+        self.settings.budget_tokens.map_or(u64::MAX, |budget| budget.saturating_sub(self.spent))
+    }
+
     /// Tokens spent so far, where every request counts that may have been charged.
     pub fn spent_at_most(&self) -> u64 {
         self.spent
     }
 }
 
-/// What a request was charged; if nobody says, as where it failed, `at_most`.
+/// What a request was charged at worst; if nobody says, as where it failed, `at_most`.
 pub(super) fn spent(observation: &Observation, at_most: u64) -> u64 {
     match observation.outcome() {
         Outcome::Throttled(_) => 0,
-        Outcome::Admitted | Outcome::Failed => observation.settled(1).unwrap_or(at_most),
+        Outcome::Admitted | Outcome::Failed => {
+            observation.settled(burndown_at_worst(observation)).unwrap_or(at_most)
+        }
     }
+}
+
+/// [`spent`] for a request of an earlier run, of which no more is known than the trace says.
+pub(super) fn spent_before(observation: &Observation) -> u64 {
+    let output = (burndown_at_worst(observation) - 1).saturating_mul(observation.max_tokens);
+    spent(observation, Padding::at_most_unmeasured(observation.tokens_estimated).saturating_add(output))
+}
+
+fn burndown_at_worst(observation: &Observation) -> u64 {
+    let noted = observation.extra.get(BURNDOWN).and_then(serde_json::Value::as_u64);
+    noted.map_or(1, |noted| noted.clamp(1, BURNDOWN_AT_WORST))
 }

@@ -1,7 +1,9 @@
 use std::path::Path;
 
 use super::{BedrockTpmTester, Settings, Summary};
-use crate::{Assumptions, Chart, Clock, EmulatorConfig, Report, Result, Trace, Verdict, analyze};
+use crate::{
+    Accounting, Assumptions, Chart, Clock, EmulatorConfig, Report, Result, Trace, Verdict, analyze_all,
+};
 
 /// What a tester has found out so far.
 impl BedrockTpmTester {
@@ -12,7 +14,12 @@ impl BedrockTpmTester {
 
     /// What the observations so far show.
     pub fn verdict(&self) -> Verdict {
-        analyze(self.trace.observations(), &self.assumptions())
+        self.findings().0
+    }
+
+    /// The verdict and, if requests were sent that measure it, the accounting.
+    pub fn findings(&self) -> (Verdict, Option<Accounting>) {
+        analyze_all(self.trace.observations(), &self.assumptions())
     }
 
     /// Status against time.
@@ -25,7 +32,8 @@ impl BedrockTpmTester {
     /// # Errors
     /// An output error if the file cannot be written.
     pub fn save_report(&self, path: impl AsRef<Path>) -> Result<()> {
-        Report::new(self.trace.observations(), self.verdict(), false).save(path)
+        let (verdict, accounting) = self.findings();
+        Report::new(self.trace.observations(), verdict, false).with_accounting(accounting).save(path)
     }
 
     /// The observations so far.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::limits::spent;
+use super::limits::spent_before;
 use super::padding::Padding;
 use super::{BedrockTpmTester, EMBEDDED, Settings};
 use crate::trace::without_account_ids;
@@ -67,11 +67,7 @@ impl BedrockTpmTester {
             phase: trace.observations().last().map_or("requests".into(), |last| last.phase.clone()),
             scheduled: None,
             address,
-            spent: trace
-                .observations()
-                .iter()
-                .map(|o| spent(o, Padding::at_most_unmeasured(o.tokens_estimated)))
-                .sum(),
+            spent: trace.observations().iter().map(spent_before).sum(),
             trace,
             padding: Padding::default(),
             failing: None,
