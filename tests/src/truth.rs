@@ -97,13 +97,7 @@ impl Truth {
 
     /// What the measurement is told.
     pub fn settings(&self) -> Settings {
-        Settings {
-            trace: std::env::var_os("TRACE").map(Into::into),
-            tpm: self.tpm,
-            rpm: self.rpm,
-            seed: self.seed,
-            ..Settings::default()
-        }
+        Settings { tpm: self.tpm, rpm: self.rpm, seed: self.seed, ..Settings::default() }
     }
 
     /// The emulator, with nothing used yet.

@@ -9,7 +9,7 @@ use bedrock_tpm::{
     EmulatorConfig, Mechanism, MechanismId, QuotaKind, Ranked, Refund, RejectedCost, Result, Service,
     Settings, Spent, Timestamp, Verdict, account,
 };
-use bedrock_tpm_tests::truth::{Noise, TPM, in_family};
+use bedrock_tpm_tests::truth::{Set, TPM};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ fn truth(seed: u64) -> EmulatorConfig {
         },
         rejected: if rng.random_bool(0.5) { RejectedCost::Nothing } else { RejectedCost::Everything },
         burndown: [1, 5, 10, 15][rng.random_range(0..4)],
-        ..in_family(seed, Noise::USUAL)
+        ..Set::Usual.truth(seed).emulator
     }
 }
 
@@ -64,10 +64,13 @@ fn named(mechanism: Mechanism, seed: u64) -> Verdict {
         probability: 1.0,
         probability_absolute: 0.0,
         probability_relative: 0.0,
+        twins: Vec::new(),
+        separation: None,
         ranked: vec![Ranked {
             mechanism: Candidate::Known(mechanism.id()),
             probability: 1.0,
             parameters: serde_json::from_value(parameters).unwrap(),
+            intervals: Default::default(),
             reason: String::new(),
         }],
         spent: Spent::default(),
