@@ -2,6 +2,7 @@
 //! parameters, and what remains is said in words.
 
 mod belief;
+mod draw;
 mod evidence;
 mod hypothesis;
 mod inquiry;

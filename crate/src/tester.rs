@@ -44,8 +44,9 @@ pub const EMBEDDED: &str = "emulator";
 
 /// A wait for a second that has begun this recently is over, in seconds.
 const LATENESS_S: f64 = crate::LATE_AFTER_S;
-/// A protocol is given up after so many failures in a row.
+/// A protocol is given up after so many failures in a row: a service that is overloaded recovers, a wrong setup does not.
 const FAILURES_IN_A_ROW: usize = 3;
+const OVERLOADED_IN_A_ROW: usize = 8;
 
 type Listener = Box<dyn FnMut(&Event) + Send>;
 
@@ -162,9 +163,21 @@ impl BedrockTpmTester {
 
     /// A setup error with the remedy if the last few requests all failed.
     pub(crate) fn give_up_on_failures(&self) -> Result<()> {
+        let overloaded = self.trace.observations().last().and_then(|last| last.status) == Some(503);
+        let patience = if overloaded { OVERLOADED_IN_A_ROW } else { FAILURES_IN_A_ROW };
         match &self.failing {
-            Some((count, Diagnosis { what, remedy })) if *count >= FAILURES_IN_A_ROW => {
+            Some((count, Diagnosis { what, remedy })) if *count >= patience => {
                 Err(Error::setup(format!("{count} requests failed in a row: {what}; {remedy}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A setup error with the remedy if not a single request was answered.
+    pub(crate) fn give_up_unanswered(&self) -> Result<()> {
+        match &self.failing {
+            Some((count, Diagnosis { what, remedy })) if *count == self.trace.observations().len() => {
+                Err(Error::setup(format!("none of {count} requests was answered: {what}; {remedy}")))
             }
             _ => Ok(()),
         }

@@ -1,9 +1,10 @@
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
+use super::draw::Stated;
 use super::evidence::Evidence;
 use super::hypothesis::Hypothesis;
-use super::prior::{Class, DIMENSIONS, Point, Stated, TOGETHER};
+use super::prior::{Class, DIMENSIONS, Point, TOGETHER};
 use super::replay::Replay;
 use crate::{QuotaKind, Timestamp};
 

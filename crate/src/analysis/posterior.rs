@@ -4,8 +4,9 @@ use rayon::prelude::*;
 
 use super::Assumptions;
 use super::belief::{Belief, Effort};
+use super::draw::Stated;
 use super::evidence::Evidence;
-use super::prior::{Class, Stated};
+use super::prior::Class;
 use crate::{Candidate, Mechanism, Outcome, QuotaKind, ThrottleMessage, Timestamp};
 
 /// How probable it is beforehand that a quota of this kind is the one that rejects.

@@ -3,6 +3,9 @@
 //! A point of the unit cube stands for one hypothesis of a class; the prior is uniform over the cube. So a sampler
 //! can wander through it symmetrically without knowing what the coordinates mean.
 
+use super::draw::{
+    CLOCK_ERROR_S, Stated, any_window, clock_error, limit, mixed, period_of, pick, scaled, second_quota,
+};
 use super::hypothesis::{Hypothesis, Others};
 use crate::{Admission, Candidate, Mechanism, MechanismId, QuotaKind};
 
@@ -14,18 +17,9 @@ pub(super) type Point = [f64; DIMENSIONS];
 pub(super) const TOGETHER: [&[usize]; 9] =
     [&[0], &[0, 1, 2], &[2], &[3], &[3, 4], &[5, 10], &[6, 7], &[8, 9], &[11, 12]];
 
-/// Clock error within which a window still counts as clock-aligned, in seconds.
-const CLOCK_ERROR_S: f64 = 1.0;
-/// How often a quota that is known applies as stated, and how often nearly so.
-const AS_STATED: f64 = 0.7;
-const NEARLY_AS_STATED: f64 = 0.15;
-/// Estimated and charged tokens differ by up to this share.
-const COUNTING_ERROR: f64 = 0.02;
-/// What is nearly as stated differs by up to this share.
-const NEARLY: f64 = 0.15;
 /// How often others use the quota at all, and how much of it at most.
 const OTHERS_ARE_ACTIVE: f64 = 0.3;
-const OTHERS_SHARE: f64 = 0.1;
+const OTHERS_SHARE: f64 = 0.2;
 /// How often somebody used the quota in the minute before the first observation. Any request, however small, starts
 /// an anchored window, while other mechanisms are changed only by as much as was used.
 const WINDOW_STARTED_BEFORE: f64 = 0.5;
@@ -33,15 +27,6 @@ const USED_BEFORE: f64 = 0.02;
 const REJECTED_COUNT: f64 = 0.2;
 /// How often a request is admitted as long as anything is left.
 const UNTIL_EXHAUSTED: f64 = 0.15;
-/// How often a quota of requests and one of tokens are in force together: where both are stated, and where not.
-const BOTH_IF_STATED: f64 = 0.6;
-const BOTH_IF_UNSTATED: f64 = 0.08;
-/// How often windows have the usual length.
-const A_MINUTE: f64 = 0.85;
-/// How often the quota of a day is none at all.
-const NOTHING_A_DAY: f64 = 0.2;
-/// Quotas of requests that accounts really have.
-const USUAL_REQUESTS: [u64; 12] = [1, 2, 4, 5, 10, 20, 30, 50, 60, 100, 200, 500];
 /// Window lengths and ticks that engineers choose, in seconds.
 const USUAL_WINDOWS: &[f64] = &[1.0, 2.0, 3.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0];
 const USUAL_TICKS: &[f64] = &[3.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0];
@@ -147,7 +132,7 @@ impl Class {
         let others = if active < OTHERS_ARE_ACTIVE {
             // In a large quota of requests these are bursts, so that no quota means more events than another.
             let request_cost = scaled(ceiling, 0.01 + 0.09 * active / OTHERS_ARE_ACTIVE);
-            let use_per_s = share * OTHERS_SHARE * mechanism.rate_per_s();
+            let use_per_s = share.powi(2) * OTHERS_SHARE * mechanism.rate_per_s();
             Others { use_per_s, request_cost, before: None }
         } else {
             Others::default()
@@ -236,94 +221,4 @@ impl Class {
         let capacity = capacity.max((refill_per_s * tick_s * 1.05).ceil() as u64);
         Mechanism::SteppedBucket { capacity, refill_per_s, tick_s, offset_s: phase * tick_s }
     }
-}
-
-/// The quotas a minute that are stated, if they are.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Stated {
-    pub tpm: Option<u64>,
-    pub rpm: Option<u64>,
-}
-
-impl Stated {
-    fn of(self, kind: QuotaKind) -> Option<u64> {
-        match kind {
-            QuotaKind::Tokens => self.tpm,
-            QuotaKind::Requests => self.rpm,
-            QuotaKind::TokensPerDay => None,
-        }
-    }
-}
-
-/// The other quota a minute, of a usual mechanism.
-fn second_quota(first: QuotaKind, stated: Stated, u: f64, size: f64) -> Option<(QuotaKind, Mechanism)> {
-    let kind = match first {
-        QuotaKind::Tokens => QuotaKind::Requests,
-        QuotaKind::Requests => QuotaKind::Tokens,
-        QuotaKind::TokensPerDay => return None,
-    };
-    let share = if stated.of(kind).is_some() { BOTH_IF_STATED } else { BOTH_IF_UNSTATED };
-    (u < share).then(|| {
-        let usual = [
-            MechanismId::FixedWindow,
-            MechanismId::AnchoredWindow,
-            MechanismId::SlidingLog,
-            MechanismId::TokenBucket,
-        ];
-        (kind, Mechanism::per_minute(pick(&usual, u / share), limit(kind, stated.of(kind), size)))
-    })
-}
-
-fn limit(kind: QuotaKind, stated: Option<u64>, u: f64) -> u64 {
-    const REST: f64 = 1.0 - AS_STATED - NEARLY_AS_STATED;
-    match (kind, stated) {
-        (_, Some(stated)) if u < REST => scaled(stated, log_uniform(u / REST, 0.1, 3.0)),
-        (_, Some(stated)) if u < 1.0 - AS_STATED => {
-            scaled(stated, 1.0 + NEARLY * (2.0 * (u - REST) / NEARLY_AS_STATED - 1.0))
-        }
-        (QuotaKind::Requests, Some(stated)) => stated,
-        (_, Some(stated)) => scaled(stated, 1.0 + COUNTING_ERROR * (1.0 - 2.0 * (1.0 - u) / AS_STATED)),
-        (QuotaKind::Requests, None) if u < AS_STATED => pick(&USUAL_REQUESTS, u / AS_STATED),
-        (QuotaKind::Requests, None) => scaled(1, log_uniform((u - AS_STATED) / (1.0 - AS_STATED), 1.0, 1e4)),
-        (QuotaKind::Tokens, None) => scaled(1, log_uniform(u, 100.0, 1e8)),
-        (QuotaKind::TokensPerDay, None) if u < NOTHING_A_DAY => 0,
-        (QuotaKind::TokensPerDay, None) => {
-            scaled(1, log_uniform((u - NOTHING_A_DAY) / (1.0 - NOTHING_A_DAY), 100.0, 1e11))
-        }
-    }
-}
-
-/// A minute, mostly; else any length, with the limit of a minute or in proportion.
-fn any_window(u: f64, proportion: f64, limit: u64) -> (f64, u64) {
-    if u < A_MINUTE {
-        return (60.0, limit);
-    }
-    let window_s = log_uniform((u - A_MINUTE) / (1.0 - A_MINUTE), 5.0, 300.0);
-    (window_s, if proportion < 0.5 { limit } else { scaled(limit, window_s / 60.0) })
-}
-
-/// `usual` with probability `share`, with the rest spread log-uniformly from `low` to `high`.
-fn mixed(u: f64, share: f64, usual: f64, low: f64, high: f64) -> f64 {
-    if u < share { usual } else { log_uniform((u - share) / (1.0 - share), low, high) }
-}
-
-/// The usual period of this index, or any from the shortest to the longest of them.
-fn period_of(index: usize, u: f64, usual: &[f64]) -> f64 {
-    usual.get(index).copied().unwrap_or_else(|| log_uniform(u, usual[0], usual[usual.len() - 1]))
-}
-
-fn clock_error(u: f64) -> f64 {
-    (CLOCK_ERROR_S * (2.0 * u - 1.0)).rem_euclid(60.0)
-}
-
-fn log_uniform(u: f64, low: f64, high: f64) -> f64 {
-    low * (high / low).powf(u)
-}
-
-fn scaled(amount: u64, factor: f64) -> u64 {
-    ((amount as f64 * factor).round() as u64).max(1)
-}
-
-fn pick<T: Copy>(choices: &[T], u: f64) -> T {
-    choices[((u * choices.len() as f64) as usize).min(choices.len() - 1)]
 }

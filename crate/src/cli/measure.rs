@@ -28,6 +28,9 @@ pub(super) struct Measure {
     /// Never spend more tokens than this, those of a resumed trace included [default: twice the protocol's need]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     budget_tokens: Option<u64>,
+    /// Name a mechanism at this probability or more, 0.5 to 0.9999
+    #[arg(long, default_value_t = Settings::default().confidence, value_name = "P")]
+    confidence: f64,
     /// Seed of every random choice
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -113,6 +116,7 @@ impl Measure {
             budget_tokens: self.budget_tokens,
             trace: Some(path),
             resume: self.resume.is_some(),
+            confidence: self.confidence,
             ..self.target.settings(self.quotas, self.seed)
         };
         let Some(last) = resumed.observations().last() else { return flags };

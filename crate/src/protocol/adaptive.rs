@@ -44,9 +44,8 @@ impl Adaptive {
     /// just been observed.
     ///
     /// # Errors
-    /// A budget error if the budget does not allow a single request; a setup error if requests fail three times in a
-    /// row; an output error if the trace cannot be written. What was
-    /// observed before is in the trace.
+    /// A budget error if the budget does not allow a single request; a setup error if requests keep failing or
+    /// none is answered; an output error if the trace cannot be written. What was observed before is in the trace.
     pub async fn run(&self, tester: &mut BedrockTpmTester) -> Result<()> {
         let clock = tester.clock();
         let mut inquiry = Inquiry::new(tester.assumptions(), tester.largest_probe());
@@ -60,7 +59,7 @@ impl Adaptive {
                 Next::Done => return Ok(()),
             };
             if probe.at > self.deadline || tester.trace().observations().len() >= REQUESTS {
-                return Ok(());
+                return tester.give_up_unanswered();
             }
             tester.begin_phase(phase);
             thinking_s = clock.now().seconds_since(asked);

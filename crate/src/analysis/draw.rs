@@ -1,0 +1,117 @@
+//! Quotas and periods as they are drawn from a prior: each takes a uniform number to a value.
+
+use crate::{Mechanism, MechanismId, QuotaKind};
+
+/// Clock error within which a window still counts as clock-aligned, in seconds.
+pub(super) const CLOCK_ERROR_S: f64 = 1.0;
+/// How often a quota that is known applies as stated, and how often nearly so.
+const AS_STATED: f64 = 0.7;
+const NEARLY_AS_STATED: f64 = 0.15;
+/// Estimated and charged tokens differ by up to this share.
+const COUNTING_ERROR: f64 = 0.02;
+/// What is nearly as stated differs by up to this share.
+const NEARLY: f64 = 0.15;
+/// How often a quota of requests and one of tokens are in force together: where both are stated, and where not.
+const BOTH_IF_STATED: f64 = 0.6;
+const BOTH_IF_UNSTATED: f64 = 0.08;
+/// How often windows have the usual length.
+const A_MINUTE: f64 = 0.85;
+/// How often the quota of a day is none at all.
+const NOTHING_A_DAY: f64 = 0.2;
+/// Quotas of requests that accounts really have.
+const USUAL_REQUESTS: [u64; 12] = [1, 2, 4, 5, 10, 20, 30, 50, 60, 100, 200, 500];
+
+/// The quotas a minute that are stated, if they are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stated {
+    pub tpm: Option<u64>,
+    pub rpm: Option<u64>,
+}
+
+impl Stated {
+    pub(super) fn of(self, kind: QuotaKind) -> Option<u64> {
+        match kind {
+            QuotaKind::Tokens => self.tpm,
+            QuotaKind::Requests => self.rpm,
+            QuotaKind::TokensPerDay => None,
+        }
+    }
+}
+
+/// The other quota a minute, of a usual mechanism.
+pub(super) fn second_quota(
+    first: QuotaKind,
+    stated: Stated,
+    u: f64,
+    size: f64,
+) -> Option<(QuotaKind, Mechanism)> {
+    let kind = match first {
+        QuotaKind::Tokens => QuotaKind::Requests,
+        QuotaKind::Requests => QuotaKind::Tokens,
+        QuotaKind::TokensPerDay => return None,
+    };
+    let share = if stated.of(kind).is_some() { BOTH_IF_STATED } else { BOTH_IF_UNSTATED };
+    (u < share).then(|| {
+        let usual = [
+            MechanismId::FixedWindow,
+            MechanismId::AnchoredWindow,
+            MechanismId::SlidingLog,
+            MechanismId::TokenBucket,
+        ];
+        (kind, Mechanism::per_minute(pick(&usual, u / share), limit(kind, stated.of(kind), size)))
+    })
+}
+
+pub(super) fn limit(kind: QuotaKind, stated: Option<u64>, u: f64) -> u64 {
+    const REST: f64 = 1.0 - AS_STATED - NEARLY_AS_STATED;
+    match (kind, stated) {
+        (_, Some(stated)) if u < REST => scaled(stated, log_uniform(u / REST, 0.1, 3.0)),
+        (_, Some(stated)) if u < 1.0 - AS_STATED => {
+            scaled(stated, 1.0 + NEARLY * (2.0 * (u - REST) / NEARLY_AS_STATED - 1.0))
+        }
+        (QuotaKind::Requests, Some(stated)) => stated,
+        (_, Some(stated)) => scaled(stated, 1.0 + COUNTING_ERROR * (1.0 - 2.0 * (1.0 - u) / AS_STATED)),
+        (QuotaKind::Requests, None) if u < AS_STATED => pick(&USUAL_REQUESTS, u / AS_STATED),
+        (QuotaKind::Requests, None) => scaled(1, log_uniform((u - AS_STATED) / (1.0 - AS_STATED), 1.0, 1e4)),
+        (QuotaKind::Tokens, None) => scaled(1, log_uniform(u, 100.0, 1e8)),
+        (QuotaKind::TokensPerDay, None) if u < NOTHING_A_DAY => 0,
+        (QuotaKind::TokensPerDay, None) => {
+            scaled(1, log_uniform((u - NOTHING_A_DAY) / (1.0 - NOTHING_A_DAY), 100.0, 1e11))
+        }
+    }
+}
+
+/// A minute, mostly; else any length, with the limit of a minute or in proportion.
+pub(super) fn any_window(u: f64, proportion: f64, limit: u64) -> (f64, u64) {
+    if u < A_MINUTE {
+        return (60.0, limit);
+    }
+    let window_s = log_uniform((u - A_MINUTE) / (1.0 - A_MINUTE), 5.0, 300.0);
+    (window_s, if proportion < 0.5 { limit } else { scaled(limit, window_s / 60.0) })
+}
+
+/// `usual` with probability `share`, with the rest spread log-uniformly from `low` to `high`.
+pub(super) fn mixed(u: f64, share: f64, usual: f64, low: f64, high: f64) -> f64 {
+    if u < share { usual } else { log_uniform((u - share) / (1.0 - share), low, high) }
+}
+
+/// The usual period of this index, or any from the shortest to the longest of them.
+pub(super) fn period_of(index: usize, u: f64, usual: &[f64]) -> f64 {
+    usual.get(index).copied().unwrap_or_else(|| log_uniform(u, usual[0], usual[usual.len() - 1]))
+}
+
+pub(super) fn clock_error(u: f64) -> f64 {
+    (CLOCK_ERROR_S * (2.0 * u - 1.0)).rem_euclid(60.0)
+}
+
+pub(super) fn log_uniform(u: f64, low: f64, high: f64) -> f64 {
+    low * (high / low).powf(u)
+}
+
+pub(super) fn scaled(amount: u64, factor: f64) -> u64 {
+    ((amount as f64 * factor).round() as u64).max(1)
+}
+
+pub(super) fn pick<T: Copy>(choices: &[T], u: f64) -> T {
+    choices[((u * choices.len() as f64) as usize).min(choices.len() - 1)]
+}
