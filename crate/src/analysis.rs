@@ -30,7 +30,7 @@ use plan::{Terms, separating_probe};
 use posterior::Posterior;
 
 /// Of each sampler: enough particles that rare explanations are found for every seed.
-const EFFORT: Effort = Effort { prior: 3_000, particles: 500, moves: 4 };
+const EFFORT: Effort = Effort { prior: 6_000, particles: 500, moves: 5 };
 
 /// A mechanism that is less probable than this needs no more observations.
 const WORTH_SEPARATING: f64 = 1e-6;

@@ -5,7 +5,7 @@ use crate::{Mechanism, MechanismId, QuotaKind};
 /// Clock error within which a window still counts as clock-aligned, in seconds.
 pub(super) const CLOCK_ERROR_S: f64 = 1.0;
 /// How often a quota that is known applies as stated, and how often nearly so.
-const AS_STATED: f64 = 0.7;
+const AS_STATED: f64 = 0.75;
 const NEARLY_AS_STATED: f64 = 0.15;
 /// Estimated and charged tokens differ by up to this share.
 const COUNTING_ERROR: f64 = 0.02;

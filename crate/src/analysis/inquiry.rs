@@ -6,7 +6,7 @@ use super::{Assumptions, analyze};
 use crate::{Candidate, Conclusion, Observation, Timestamp};
 
 /// While searching; the announcement is checked with more particles, drawn anew.
-const SEARCH: Effort = Effort { prior: 2_000, particles: 240, moves: 5 };
+const SEARCH: Effort = Effort { prior: 4_000, particles: 240, moves: 5 };
 /// The first probe is small, as a share of the quota and in tokens: it shows how large requests really are.
 const FIRST_SHARE: f64 = 0.02;
 const FIRST_AT_MOST: f64 = 200.0;

@@ -13,11 +13,11 @@ use crate::{Candidate, Mechanism, Outcome, QuotaKind, ThrottleMessage, Timestamp
 const KINDS: [(QuotaKind, f64); 3] =
     [(QuotaKind::Tokens, 0.5), (QuotaKind::Requests, 0.45), (QuotaKind::TokensPerDay, 0.05)];
 /// How often the error message names the quota that really fired, and how often one given other.
-const MESSAGE_IS_TRUE: f64 = 0.9;
-const MESSAGE_IS_FALSE: f64 = 0.05;
+const MESSAGE_IS_TRUE: f64 = 0.94;
+const MESSAGE_IS_FALSE: f64 = 0.03;
 const SOMETHING_ELSE: f64 = 0.05;
 /// Independent samplers whose findings are put together.
-const SAMPLERS: u64 = 2;
+const SAMPLERS: u64 = 3;
 /// Beliefs less probable than this are followed, but not worked on; then not even followed.
 const HOPELESS: f64 = 1e-4;
 const GIVEN_UP: f64 = 1e-12;
