@@ -28,12 +28,11 @@ fn the_published_run_does_not_show_what_was_published() {
             verdict.reasons.iter().any(|r| r.starts_with("Nothing can be said about the tokens")),
             "{verdict}"
         );
-        assert!(reason(&verdict, MechanismId::SlidingLog).starts_with("excluded"), "{verdict}");
-        let anchored = reason(&verdict, MechanismId::AnchoredWindow);
-        assert!(
-            anchored.starts_with("only possible if somebody else's request had started the window"),
-            "{verdict}"
-        );
+        // A log of two in any minute contradicts it; one of another length, or with other traffic, is only improbable.
+        assert!(probability(&verdict, MechanismId::SlidingLog) < 0.05, "{verdict}");
+        let log = reason(&verdict, MechanismId::SlidingLog);
+        assert!(log.contains("in any 60 s would have rejected \"Test_at_next_minute_05\""), "{verdict}");
+        assert!((0.02..0.2).contains(&probability(&verdict, MechanismId::AnchoredWindow)), "{verdict}");
         for possible in [MechanismId::FixedWindow, MechanismId::TokenBucket] {
             assert!(probability(&verdict, possible) > 0.1, "{verdict}");
             assert_eq!(reason(&verdict, possible), "explains every outcome", "{verdict}");

@@ -116,13 +116,17 @@ impl Belief {
 
     /// Log of the marginal likelihood of the trace and of this being the quota that rejected most.
     pub(super) fn log_evidence(&self) -> f64 {
-        let binding = self.particles.iter().filter(|particle| particle.replay.first_binds());
-        self.log_evidence + binding.map(|particle| particle.weight).sum::<f64>().ln()
+        self.log_evidence + self.binding().map(|particle| particle.weight).sum::<f64>().ln()
     }
 
-    /// The hypotheses with their weights, which add up to 1.
+    /// The hypotheses with their relative weights.
     pub(super) fn hypotheses(&self) -> impl Iterator<Item = (Hypothesis, f64)> {
-        self.particles.iter().map(|particle| (self.hypothesis(&particle.point), particle.weight))
+        self.binding().map(|particle| (self.hypothesis(&particle.point), particle.weight))
+    }
+
+    /// The particles whose own quota is the one that rejected most; what others say is of the other quota.
+    fn binding(&self) -> impl Iterator<Item = &Particle> {
+        self.particles.iter().filter(|particle| particle.replay.first_binds())
     }
 
     /// `count` replays, each drawn as often as its weight says.
@@ -139,7 +143,7 @@ impl Belief {
 
     /// The hypothesis that explains the trace best.
     pub(super) fn best(&self) -> Option<Hypothesis> {
-        let best = self.particles.iter().max_by(|a, b| a.log_likelihood.total_cmp(&b.log_likelihood))?;
+        let best = self.binding().max_by(|a, b| a.log_likelihood.total_cmp(&b.log_likelihood))?;
         Some(self.hypothesis(&best.point))
     }
 

@@ -15,7 +15,7 @@ const NEARLY: f64 = 0.15;
 const BOTH_IF_STATED: f64 = 0.6;
 const BOTH_IF_UNSTATED: f64 = 0.08;
 /// How often windows have the usual length.
-const A_MINUTE: f64 = 0.85;
+const A_MINUTE: f64 = 0.95;
 /// How often the quota of a day is none at all.
 const NOTHING_A_DAY: f64 = 0.2;
 /// Quotas of requests that accounts really have.

@@ -40,6 +40,9 @@ pub(super) fn of_candidate(
     let excluded = probability < EXCLUDED_BELOW * leading;
     match contradiction {
         Some(contradiction) if excluded => format!("excluded: {contradiction}"),
+        Some(contradiction) if of_a_minute(posterior, candidate) < NEEDS_OTHERS_BELOW => {
+            format!("only possible with another window than a minute: {contradiction}")
+        }
         Some(contradiction) if without_others(posterior, candidate) < NEEDS_OTHERS_BELOW => {
             let event = match candidate {
                 Candidate::Known(crate::MechanismId::AnchoredWindow) => "had started the window earlier",
@@ -55,17 +58,40 @@ pub(super) fn of_candidate(
 
 /// The share of a candidate's probability that does without anybody else's traffic.
 fn without_others(posterior: &Posterior, candidate: Candidate) -> f64 {
-    let (mut alone, mut all) = (0.0, 0.0);
+    share_of(posterior, candidate, |hypothesis| hypothesis.others.are_absent())
+}
+
+/// The share of a candidate's probability that has the usual window, if it has one that runs from use.
+fn of_a_minute(posterior: &Posterior, candidate: Candidate) -> f64 {
+    share_of(posterior, candidate, |hypothesis| usual(hypothesis.mechanism) == hypothesis.mechanism)
+}
+
+fn share_of(posterior: &Posterior, candidate: Candidate, wanted: fn(&Hypothesis) -> bool) -> f64 {
+    let (mut some, mut all) = (0.0, 0.0);
     for (belief, share) in posterior.of_candidate(candidate) {
         for (hypothesis, weight) in belief.hypotheses() {
             all += share * weight;
-            alone += if hypothesis.others.are_absent() { share * weight } else { 0.0 };
+            some += if wanted(&hypothesis) { share * weight } else { 0.0 };
         }
     }
-    alone / f64::max(all, 1e-300)
+    some / f64::max(all, 1e-300)
 }
 
-/// The candidate's best explanation on an account that nobody else uses, and the outcomes that it gets wrong.
+/// The same mechanism over a minute, where its window may be of any length.
+fn usual(mechanism: Mechanism) -> Mechanism {
+    let window_s = 60.0;
+    match mechanism {
+        Mechanism::AnchoredWindow { limit, .. } => Mechanism::AnchoredWindow { limit, window_s },
+        Mechanism::SlidingLog { limit, .. } => Mechanism::SlidingLog { limit, window_s },
+        Mechanism::SlidingCounter { limit, offset_s, .. } => {
+            Mechanism::SlidingCounter { limit, window_s, offset_s }
+        }
+        other => other,
+    }
+}
+
+/// The candidate's best explanation over a minute on an account that nobody else uses, and the outcomes that it gets
+/// wrong.
 fn alone(
     posterior: &Posterior,
     candidate: Candidate,
@@ -74,7 +100,8 @@ fn alone(
     let (belief, _) = posterior.of_candidate(candidate).max_by(|(_, a), (_, b)| a.total_cmp(b))?;
     let first = evidence.first()?.earliest;
     let explanations = belief.hypotheses().take(EXPLANATIONS).enumerate().map(|(seed, (hypothesis, _))| {
-        let hypothesis = Hypothesis { others: Others::default(), ..hypothesis };
+        let mechanism = usual(hypothesis.mechanism);
+        let hypothesis = Hypothesis { mechanism, others: Others::default(), ..hypothesis };
         let mut replay = Replay::new(&hypothesis, first, seed as u64);
         let wrong: Vec<usize> =
             (0..evidence.len()).filter(|index| replay.step(&evidence[*index]) < 0.5).collect();
