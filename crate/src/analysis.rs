@@ -117,7 +117,7 @@ fn judge(
         separation: separation(posterior, &ranked, observations, assumptions),
         ranked,
         spent: spent(observations),
-        warnings: reasons::warnings(observations, assumptions),
+        warnings: reasons::warnings(binding, observations, assumptions),
         reasons: Vec::new(),
     };
     verdict.reasons = reasons::paragraphs(&verdict, observations, assumptions);

@@ -15,7 +15,7 @@ const NEARLY: f64 = 0.15;
 const BOTH_IF_STATED: f64 = 0.6;
 const BOTH_IF_UNSTATED: f64 = 0.08;
 /// How often windows have the usual length.
-const A_MINUTE: f64 = 0.95;
+pub(super) const A_MINUTE: f64 = 0.95;
 /// How often the quota of a day is none at all.
 const NOTHING_A_DAY: f64 = 0.2;
 /// Quotas of requests that accounts really have.
@@ -81,13 +81,22 @@ pub(super) fn limit(kind: QuotaKind, stated: Option<u64>, u: f64) -> u64 {
     }
 }
 
-/// A minute, mostly; else any length, with the limit of a minute or in proportion.
-pub(super) fn any_window(u: f64, proportion: f64, limit: u64) -> (f64, u64) {
-    if u < A_MINUTE {
-        return (60.0, limit);
+/// How long a window is that runs from use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Length {
+    Minute,
+    Other,
+}
+
+impl Length {
+    /// The length in seconds and the limit, which is that of a minute or in proportion.
+    pub(super) fn of_window(self, u: f64, proportion: f64, limit: u64) -> (f64, u64) {
+        if self == Self::Minute {
+            return (60.0, limit);
+        }
+        let window_s = log_uniform(u, 5.0, 300.0);
+        (window_s, if proportion < 0.5 { limit } else { scaled(limit, window_s / 60.0) })
     }
-    let window_s = log_uniform((u - A_MINUTE) / (1.0 - A_MINUTE), 5.0, 300.0);
-    (window_s, if proportion < 0.5 { limit } else { scaled(limit, window_s / 60.0) })
 }
 
 /// `usual` with probability `share`, with the rest spread log-uniformly from `low` to `high`.

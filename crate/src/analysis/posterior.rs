@@ -7,7 +7,7 @@ use super::belief::{Belief, Effort};
 use super::draw::Stated;
 use super::evidence::Evidence;
 use super::prior::Class;
-use crate::{Candidate, Mechanism, Outcome, QuotaKind, ThrottleMessage, Timestamp};
+use crate::{Candidate, Mechanism, Outcome, QuotaKind, Timestamp};
 
 /// How probable it is beforehand that a quota of this kind is the one that rejects.
 const KINDS: [(QuotaKind, f64); 3] =
@@ -141,7 +141,7 @@ impl Posterior {
     }
 
     pub(super) fn relative(&self) -> f64 {
-        self.sum(|belief| matches!(belief.class, Class::AnchoredWindow | Class::SlidingLog))
+        self.sum(|belief| matches!(belief.class, Class::AnchoredWindow(_) | Class::SlidingLog(_)))
     }
 
     pub(super) fn neither(&self) -> f64 {
@@ -167,12 +167,7 @@ impl Posterior {
 
 /// Messages are one piece of evidence however often they come: whoever words them wrongly does it every time.
 fn message_likelihood(evidence: &[Evidence], kind: QuotaKind) -> f64 {
-    let named = evidence.iter().filter_map(|evidence| match evidence.outcome {
-        Outcome::Throttled(ThrottleMessage::Requests) => Some(QuotaKind::Requests),
-        Outcome::Throttled(ThrottleMessage::Tokens) => Some(QuotaKind::Tokens),
-        Outcome::Throttled(ThrottleMessage::TokensPerDay) => Some(QuotaKind::TokensPerDay),
-        _ => None,
-    });
+    let named = evidence.iter().filter_map(|evidence| evidence.outcome.named());
     let (mut right, mut wrong) = (0, 0);
     named.for_each(|named| if named == kind { right += 1 } else { wrong += 1 });
     match right + wrong {

@@ -4,7 +4,7 @@
 //! can wander through it symmetrically without knowing what the coordinates mean.
 
 use super::draw::{
-    CLOCK_ERROR_S, Stated, any_window, clock_error, limit, mixed, period_of, pick, scaled, second_quota,
+    A_MINUTE, CLOCK_ERROR_S, Length, Stated, clock_error, limit, mixed, period_of, pick, scaled, second_quota,
 };
 use super::hypothesis::{Hypothesis, Others};
 use crate::{Admission, Candidate, Mechanism, MechanismId, QuotaKind};
@@ -42,9 +42,10 @@ pub(super) enum Class {
     OffsetWindow,
     /// Of the usual length of this index, or of any if there is none.
     ShortWindow(usize),
-    AnchoredWindow,
-    SlidingLog,
-    SlidingCounter,
+    /// Of a minute, or of another length.
+    AnchoredWindow(Length),
+    SlidingLog(Length),
+    SlidingCounter(Length),
     TokenBucket,
     /// With the usual tick of this index, or with any if there is none.
     SteppedBucket(usize),
@@ -65,18 +66,22 @@ impl Class {
             let any = (class(usual.len()), (1.0 - USUAL_PERIOD) * prior);
             (0..usual.len()).map(|index| (class(index), one_usual)).chain([any]).collect::<Vec<_>>()
         };
+        let by_length = |class: fn(Length) -> Self| {
+            let (minute, other) = (class(Length::Minute), class(Length::Other));
+            vec![(minute, A_MINUTE * SEVENTH), (other, (1.0 - A_MINUTE) * SEVENTH)]
+        };
         match kind {
             QuotaKind::TokensPerDay => vec![(Self::DayWindow, 1.0)],
             QuotaKind::Tokens | QuotaKind::Requests => [
                 vec![
                     (Self::ClockWindow, 0.5 * SEVENTH),
                     (Self::OffsetWindow, 0.3 * SEVENTH),
-                    (Self::AnchoredWindow, SEVENTH),
-                    (Self::SlidingLog, SEVENTH),
-                    (Self::SlidingCounter, SEVENTH),
                     (Self::TokenBucket, SEVENTH),
                     (Self::ExponentialDecay, SEVENTH),
                 ],
+                by_length(Self::AnchoredWindow),
+                by_length(Self::SlidingLog),
+                by_length(Self::SlidingCounter),
                 by_period(Self::ShortWindow, USUAL_WINDOWS, 0.2 * SEVENTH),
                 by_period(Self::SteppedBucket, USUAL_TICKS, SEVENTH),
             ]
@@ -89,6 +94,9 @@ impl Class {
         match self {
             Self::ShortWindow(_) => Self::ShortWindow(0),
             Self::SteppedBucket(_) => Self::SteppedBucket(0),
+            Self::AnchoredWindow(_) => Self::AnchoredWindow(Length::Minute),
+            Self::SlidingLog(_) => Self::SlidingLog(Length::Minute),
+            Self::SlidingCounter(_) => Self::SlidingCounter(Length::Minute),
             class => class,
         }
     }
@@ -103,9 +111,9 @@ impl Class {
             Self::ClockWindow | Self::OffsetWindow | Self::ShortWindow(_) | Self::DayWindow => {
                 MechanismId::FixedWindow
             }
-            Self::AnchoredWindow => MechanismId::AnchoredWindow,
-            Self::SlidingLog => MechanismId::SlidingLog,
-            Self::SlidingCounter => MechanismId::SlidingCounter,
+            Self::AnchoredWindow(_) => MechanismId::AnchoredWindow,
+            Self::SlidingLog(_) => MechanismId::SlidingLog,
+            Self::SlidingCounter(_) => MechanismId::SlidingCounter,
             Self::TokenBucket => MechanismId::TokenBucket,
             Self::SteppedBucket(_) => MechanismId::SteppedBucket,
             Self::ExponentialDecay => MechanismId::ExponentialDecay,
@@ -137,7 +145,8 @@ impl Class {
         } else {
             Others::default()
         };
-        let exposed = if self == Self::AnchoredWindow { WINDOW_STARTED_BEFORE } else { USED_BEFORE };
+        let exposed =
+            if matches!(self, Self::AnchoredWindow(_)) { WINDOW_STARTED_BEFORE } else { USED_BEFORE };
         let before = (before < exposed)
             .then(|| (60.0 * before / exposed, (used.powi(3) * (ceiling + 1) as f64) as u64));
         Hypothesis {
@@ -165,13 +174,12 @@ impl Class {
             }
             Self::OffsetWindow => {
                 let offset_s = CLOCK_ERROR_S + phase * (minute - 2.0 * CLOCK_ERROR_S);
-                match any_window(period, rate, limit) {
-                    (window_s, _) if window_s == minute => {
-                        Mechanism::FixedWindow { limit, window_s, offset_s }
-                    }
-                    (window_s, limit) => {
-                        Mechanism::FixedWindow { limit, window_s, offset_s: phase * window_s }
-                    }
+                if period < A_MINUTE {
+                    Mechanism::FixedWindow { limit, window_s: minute, offset_s }
+                } else {
+                    let other = (period - A_MINUTE) / (1.0 - A_MINUTE);
+                    let (window_s, limit) = Length::Other.of_window(other, rate, limit);
+                    Mechanism::FixedWindow { limit, window_s, offset_s: phase * window_s }
                 }
             }
             Self::ShortWindow(index) => {
@@ -179,16 +187,16 @@ impl Class {
                 let share = mixed(rate, 0.7, window_s / minute, 0.05, 1.0);
                 Mechanism::FixedWindow { limit: scaled(limit, share), window_s, offset_s: phase * window_s }
             }
-            Self::AnchoredWindow => {
-                let (window_s, limit) = any_window(period, rate, limit);
+            Self::AnchoredWindow(length) => {
+                let (window_s, limit) = length.of_window(period, rate, limit);
                 Mechanism::AnchoredWindow { limit, window_s }
             }
-            Self::SlidingLog => {
-                let (window_s, limit) = any_window(period, rate, limit);
+            Self::SlidingLog(length) => {
+                let (window_s, limit) = length.of_window(period, rate, limit);
                 Mechanism::SlidingLog { limit, window_s }
             }
-            Self::SlidingCounter => {
-                let (window_s, limit) = any_window(period, rate, limit);
+            Self::SlidingCounter(length) => {
+                let (window_s, limit) = length.of_window(period, rate, limit);
                 let offset_s = match phase {
                     phase if window_s == minute && phase < 0.8 => clock_error(phase / 0.8),
                     phase => (phase * 5.0).fract() * window_s,

@@ -231,7 +231,11 @@ fn most_in_a_minute(observations: &[Observation]) -> u64 {
 }
 
 /// What makes a verdict from these observations weaker.
-pub(super) fn warnings(observations: &[Observation], assumptions: &Assumptions) -> Vec<String> {
+pub(super) fn warnings(
+    binding: Binding,
+    observations: &[Observation],
+    assumptions: &Assumptions,
+) -> Vec<String> {
     let count = |wanted: &dyn Fn(&Observation) -> bool| observations.iter().filter(|o| wanted(o)).count();
     let mut warnings = Vec::new();
     let mut warn = |count: usize, text: &str| {
@@ -251,6 +255,14 @@ pub(super) fn warnings(observations: &[Observation], assumptions: &Assumptions) 
         count(&|o| o.extra.contains_key("time_resolution_s")),
         "have rounded times; each is taken as an interval",
     );
+    if let Binding::Quota(kind) = binding {
+        warn(
+            count(&|o| o.outcome().named().is_some_and(|named| named != kind)),
+            &format!(
+                "were rejected with words about another quota, but by what was admitted it is that of {kind}"
+            ),
+        );
+    }
     if let Some(tpm) = assumptions.tpm {
         warn(
             count(&|o| o.outcome().is_throttled() && o.reserved() > tpm),

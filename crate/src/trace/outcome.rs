@@ -1,3 +1,5 @@
+use crate::QuotaKind;
+
 /// What a response says about a quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -47,6 +49,18 @@ impl Outcome {
     /// Whether a quota rejected the request.
     pub fn is_throttled(self) -> bool {
         matches!(self, Self::Throttled(_))
+    }
+}
+
+impl Outcome {
+    /// The quota that a rejection names, if it names one.
+    pub(crate) fn named(self) -> Option<QuotaKind> {
+        match self {
+            Self::Throttled(ThrottleMessage::Requests) => Some(QuotaKind::Requests),
+            Self::Throttled(ThrottleMessage::Tokens) => Some(QuotaKind::Tokens),
+            Self::Throttled(ThrottleMessage::TokensPerDay) => Some(QuotaKind::TokensPerDay),
+            _ => None,
+        }
     }
 }
 
