@@ -101,7 +101,7 @@ fn alone(
     let first = evidence.first()?.earliest;
     let explanations = belief.hypotheses().take(EXPLANATIONS).enumerate().map(|(seed, (hypothesis, _))| {
         let mechanism = usual(hypothesis.mechanism);
-        let hypothesis = Hypothesis { mechanism, others: Others::default(), ..hypothesis };
+        let hypothesis = Hypothesis { mechanism, others: Others::default(), second: None, ..hypothesis };
         let mut replay = Replay::new(&hypothesis, first, seed as u64);
         let wrong: Vec<usize> =
             (0..evidence.len()).filter(|index| replay.step(&evidence[*index]) < 0.5).collect();
