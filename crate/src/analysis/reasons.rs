@@ -5,7 +5,7 @@ use super::evidence::Evidence;
 use super::hypothesis::{Hypothesis, Others};
 use super::posterior::Posterior;
 use super::replay::Replay;
-use crate::text::{grouped, requests};
+use crate::text::{grouped, percent, requests};
 use crate::{
     Binding, Candidate, ClockAnswer, Conclusion, Mechanism, Observation, Outcome, QuotaKind, Verdict,
 };
@@ -186,7 +186,7 @@ fn mechanism(verdict: &Verdict) -> String {
     match verdict.verdict {
         Conclusion::Mechanism(_) => {
             let parameters = verdict.ranked[0].parameters.map_or(String::new(), |best| best.to_string());
-            format!("The trace fits a {parameters}, with probability {:.3}.", verdict.probability)
+            format!("The trace fits a {parameters}, with probability {}.", percent(verdict.probability))
         }
         Conclusion::NoneOfThese => "None of these: no mechanism of the family explains the trace.".into(),
         Conclusion::Inconclusive if verdict.binding == Binding::Quota(QuotaKind::TokensPerDay) => {

@@ -113,7 +113,7 @@ impl fmt::Display for Verdict {
             let sentences = [ranked.description(), ranked.reason.clone()];
             let said = sentences.iter().filter(|text| !text.is_empty());
             let said = said.map(String::as_str).collect::<Vec<_>>().join("; ");
-            writeln!(f, "  {probability:>7}  {id:<15}  {said}")?;
+            writeln!(f, "  {probability:>7}  {id:<17}  {said}")?;
         }
         for reason in &self.reasons {
             writeln!(f, "Because: {reason}")?;
