@@ -32,6 +32,8 @@ use posterior::Posterior;
 /// Of each sampler: enough particles that rare explanations are found for every seed.
 const EFFORT: Effort = Effort { prior: 6_000, particles: 500, moves: 5 };
 
+/// A trace of so many requests is longer than the sampler can follow for sure: most wrong verdicts were about such.
+pub(crate) const TOO_MANY_REQUESTS: usize = 120;
 /// A mechanism that is less probable than this needs no more observations.
 const WORTH_SEPARATING: f64 = 1e-6;
 
@@ -92,7 +94,11 @@ fn judge(
     let leader = &ranked[0];
     let conclusion = match leader.mechanism {
         Candidate::SomethingElse if watched_a_window && leader.probability > 0.5 => Conclusion::NoneOfThese,
-        Candidate::Known(id) if watched_a_window && leader.probability >= assumptions.confidence => {
+        Candidate::Known(id)
+            if watched_a_window
+                && observations.len() < TOO_MANY_REQUESTS
+                && leader.probability >= assumptions.confidence =>
+        {
             Conclusion::Mechanism(id)
         }
         _ => Conclusion::Inconclusive,
@@ -104,7 +110,8 @@ fn judge(
     ];
     let clock_question = answers
         .into_iter()
-        .find(|(_, probability)| watched_a_window && *probability >= assumptions.confidence)
+        .filter(|_| watched_a_window && observations.len() < TOO_MANY_REQUESTS)
+        .find(|(_, probability)| *probability >= assumptions.confidence)
         .map_or(ClockAnswer::Unknown, |(answer, _)| answer);
     let mut verdict = Verdict {
         binding,

@@ -1,10 +1,10 @@
 //! What the numbers mean, in sentences that are true of this trace.
 
-use super::Assumptions;
 use super::evidence::Evidence;
 use super::hypothesis::{Hypothesis, Others};
 use super::posterior::Posterior;
 use super::replay::Replay;
+use super::{Assumptions, TOO_MANY_REQUESTS};
 use crate::text::{grouped, percent, requests};
 use crate::{
     Binding, Candidate, ClockAnswer, Conclusion, Mechanism, Observation, Outcome, QuotaKind, Verdict,
@@ -268,6 +268,12 @@ pub(super) fn warnings(
             count(&|o| o.outcome().is_throttled() && o.reserved() > tpm),
             "reserved more than the whole quota and can never be admitted; lower max_tokens or the prompt",
         );
+    }
+    if observations.len() >= TOO_MANY_REQUESTS {
+        warnings.push(format!(
+            "{} did not settle it, and more than {TOO_MANY_REQUESTS} cannot be followed for sure: no mechanism is named",
+            requests(observations.len() as u64)
+        ));
     }
     let mut models: Vec<_> = observations.iter().map(|o| (&o.model, &o.region, &o.endpoint)).collect();
     models.sort();

@@ -1,11 +1,9 @@
 use super::check_quotas;
+use crate::analysis::TOO_MANY_REQUESTS;
 use crate::{BedrockTpmTester, Inquiry, Next, Result, Settings, Timestamp};
 
 /// Minutes of the endpoint's time after which an inquiry gives up.
 const MINUTES: f64 = 12.0;
-/// Requests after which an inquiry gives up: what has not become clear by then is further from the family than the
-/// analysis can follow.
-const REQUESTS: usize = 120;
 /// Quotas of tokens that an inquiry may need: 95 of 100 need fewer than six.
 const QUOTAS: u64 = 8;
 /// Tokens that an inquiry into a quota of requests may need.
@@ -58,7 +56,7 @@ impl Adaptive {
                 Next::Challenge(probe) => ("challenge", probe),
                 Next::Done => return Ok(()),
             };
-            if probe.at > self.deadline || tester.trace().observations().len() >= REQUESTS {
+            if probe.at > self.deadline || tester.trace().observations().len() >= TOO_MANY_REQUESTS {
                 return tester.give_up_unanswered();
             }
             tester.begin_phase(phase);
