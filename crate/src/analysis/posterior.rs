@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use super::Assumptions;
 use super::belief::{Belief, Effort};
 use super::draw::Stated;
 use super::evidence::Evidence;
 use super::prior::Class;
+use super::{Assumptions, TOO_MANY_REQUESTS};
 use crate::{Candidate, Mechanism, Outcome, QuotaKind, Timestamp};
 
 /// How probable it is beforehand that a quota of this kind is the one that rejects.
@@ -95,7 +95,7 @@ impl Posterior {
         let (evidence, shares) = (&self.evidence, &self.shares.beliefs);
         self.beliefs.par_iter_mut().zip(shares).for_each(|((belief, _), share)| match *share {
             share if share < GIVEN_UP => belief.give_up(),
-            share => belief.update(evidence, share > HOPELESS),
+            share => belief.update(evidence, share > HOPELESS && evidence.len() < TOO_MANY_REQUESTS),
         });
         self.share_out();
     }

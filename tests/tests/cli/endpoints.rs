@@ -20,6 +20,11 @@ fn aws(status: u16, error_type: &str, message: &str) -> String {
 
 /// Both commands against `url`: what `check` finds, and how `measure` gives up.
 async fn fails(url: &str, what: &str, remedy: &str) {
+    fails_after(3, url, what, remedy).await;
+}
+
+/// Fails, once so many requests have failed in a row.
+async fn fails_after(failures: usize, url: &str, what: &str, remedy: &str) {
     let program = Program::default();
     let to = ["--endpoint-url", url, "--model", MODEL, "--region", "eu-west-1", "--timeout", "1", "--json"];
     let check = program.run(&[&["check"], &to[..]].concat()).await;
@@ -34,7 +39,7 @@ async fn fails(url: &str, what: &str, remedy: &str) {
     assert_eq!(measure.status, Some(FAILURE), "{measure:?}");
     assert_eq!(measure.json()["partial"], true);
     assert_eq!(measure.json()["verdict"], "inconclusive");
-    assert_eq!(program.read("t.jsonl").lines().count(), 3, "a few failures are enough");
+    assert_eq!(program.read("t.jsonl").lines().count(), failures, "a few failures are enough");
     assert!(measure.stderr.contains(remedy), "{measure:?}");
     assert!(measure.stderr.contains(&format!("--resume t.jsonl --endpoint-url {url}")), "{measure:?}");
     assert_eq!(measure.stderr.lines().count(), 1, "{measure:?}");
@@ -65,11 +70,11 @@ async fn what_answers_is_not_bedrock() {
 #[tokio::test]
 async fn the_service_is_unwell() {
     let unavailable = aws(503, "ServiceUnavailableException", "Bedrock is unable to process your request.");
-    fails(&answering(unavailable), "HTTP 503", "try again later").await;
+    fails_after(8, &answering(unavailable), "HTTP 503", "try again later").await;
     let gateway = http(502, "content-type: text/html", "<html>Bad Gateway</html>");
     fails(&answering(gateway), "HTTP 502", "try again later").await;
     let crowded = aws(503, "ServiceUnavailableException", "Too many connections, please wait.");
-    fails(&answering(crowded), "all customers share", "not your quota").await;
+    fails_after(8, &answering(crowded), "all customers share", "not your quota").await;
 }
 
 #[tokio::test]
