@@ -11,6 +11,8 @@ use crate::{QuotaKind, Timestamp};
 /// Particles are drawn anew once fewer than this share of them carries the weight.
 const RESAMPLE_BELOW: f64 = 0.5;
 
+/// The prior's particles are thinned out after so many observations at the latest.
+const THINNED_AFTER: usize = 12;
 /// A product of probabilities that is about to vanish.
 const SMALL: f64 = 1e-100;
 
@@ -94,8 +96,8 @@ impl Belief {
     }
 
     /// Takes in the last of `history`; the ones before it must have been taken in already. Particles that have lost their
-    /// weight are drawn anew if the belief is `worth_it`.
-    pub(super) fn update(&mut self, history: &[Evidence], worth_it: bool) {
+    /// weight are drawn anew if the belief is `worth_it`, and then move if that is `worth_moving`.
+    pub(super) fn update(&mut self, history: &[Evidence], worth_it: bool, worth_moving: bool) {
         let Some(latest) = history.last() else { return };
         for particle in &mut self.particles {
             let probability = particle.replay.step(latest);
@@ -106,9 +108,11 @@ impl Belief {
         self.log_evidence += total.ln();
         self.particles.iter_mut().for_each(|particle| particle.weight /= total);
         let effective = 1.0 / self.particles.iter().map(|particle| particle.weight.powi(2)).sum::<f64>();
-        if worth_it && effective < RESAMPLE_BELOW * self.particles.len() as f64 {
+        let unthinned = self.particles.len() > self.effort.particles && history.len() >= THINNED_AFTER;
+        if unthinned || (worth_it && effective < RESAMPLE_BELOW * self.particles.len() as f64) {
             self.resample(history.len());
-            for _ in 0..self.effort.moves {
+            let moves = if worth_moving { self.effort.moves } else { 0 };
+            for _ in 0..moves {
                 self.move_all(history);
             }
         }

@@ -93,9 +93,12 @@ impl Posterior {
         self.something_else.observe(&evidence);
         self.evidence.push(evidence);
         let (evidence, shares) = (&self.evidence, &self.shares.beliefs);
+        // Without a rejection nothing is told apart, and after too many requests nothing is named.
+        let worth_moving = evidence.len() < TOO_MANY_REQUESTS
+            && evidence.iter().any(|evidence| evidence.outcome.is_throttled());
         self.beliefs.par_iter_mut().zip(shares).for_each(|((belief, _), share)| match *share {
             share if share < GIVEN_UP => belief.give_up(),
-            share => belief.update(evidence, share > HOPELESS && evidence.len() < TOO_MANY_REQUESTS),
+            share => belief.update(evidence, share > HOPELESS, worth_moving),
         });
         self.share_out();
     }
