@@ -11,7 +11,7 @@ pub(crate) use limits::{BURNDOWN_AT_WORST, LARGEST_REQUEST_TOKENS};
 pub use settings::Settings;
 pub use summary::{PhaseSummary, Summary};
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use limits::{BURNDOWN, spent};
 use padding::Padding;
@@ -19,8 +19,8 @@ use padding::Padding;
 use serde_json::{Map, Value};
 
 use crate::{
-    Clock, Diagnosis, Emulator, EmulatorServer, Endpoint, Error, Observation, Outcome, Request, Response,
-    Result, Timestamp, Trace, trace::without_account_ids,
+    Accounting, Clock, Diagnosis, Emulator, EmulatorServer, Endpoint, Error, Observation, Outcome, Request, Response,
+    Result, Timestamp, Trace, Verdict, trace::without_account_ids,
 };
 
 /// What the tester is doing, for callers that show progress.
@@ -78,6 +78,8 @@ pub struct BedrockTpmTester {
     clock: Clock,
     settings: Settings,
     trace: Trace,
+    /// What the trace shows, until it grows.
+    findings: OnceLock<(Verdict, Option<Accounting>)>,
     padding: Padding,
     phase: String,
     scheduled: Option<Timestamp>,
@@ -232,7 +234,7 @@ impl BedrockTpmTester {
         self.failing = diagnosis
             .filter(|_| observation.outcome() == Outcome::Failed)
             .map(|diagnosis| (1 + self.failing.as_ref().map_or(0, |(count, _)| *count), diagnosis));
-        let written = self.trace.append(observation.clone());
+        let written = self.record(observation.clone());
         self.emit(&Event::Observed(Box::new(observation.clone())));
         written.map(|()| observation)
     }
@@ -272,7 +274,12 @@ impl BedrockTpmTester {
     /// # Errors
     /// An output error if the trace cannot be written.
     pub fn log_result(&mut self, name: &str, observation: &Observation) -> Result<()> {
-        self.trace.append(Observation { name: name.to_owned(), ..observation.clone() })
+        self.record(Observation { name: name.to_owned(), ..observation.clone() })
+    }
+
+    fn record(&mut self, observation: Observation) -> Result<()> {
+        self.findings.take();
+        self.trace.append(observation)
     }
 
     /// What an analysis or a resumed run needs to know again. The emulator is described once, in the first line.

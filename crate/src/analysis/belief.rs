@@ -13,6 +13,8 @@ const RESAMPLE_BELOW: f64 = 0.5;
 
 /// The prior's particles are thinned out after so many observations at the latest.
 const THINNED_AFTER: usize = 12;
+/// Particles need not move more often than this on average.
+const MOVED_ENOUGH: usize = 1;
 /// A product of probabilities that is about to vanish.
 const SMALL: f64 = 1e-100;
 
@@ -112,8 +114,12 @@ impl Belief {
         if unthinned || (worth_it && effective < RESAMPLE_BELOW * self.particles.len() as f64) {
             self.resample(history.len());
             let moves = if worth_moving { self.effort.moves } else { 0 };
+            let mut moved = 0;
             for _ in 0..moves {
-                self.move_all(history);
+                moved += self.move_all(history);
+                if moved >= MOVED_ENOUGH * self.particles.len() {
+                    break;
+                }
             }
         }
     }
@@ -178,7 +184,8 @@ impl Belief {
 
     /// One Metropolis step for each particle. The prior is uniform and the steps symmetric, so only likelihoods
     /// decide. A step changes the hypothesis, or what was uncertain from some observation on, or both.
-    fn move_all(&mut self, history: &[Evidence]) {
+    fn move_all(&mut self, history: &[Evidence]) -> usize {
+        let mut moves = 0;
         let mut rng = Pcg64Mcg::seed_from_u64(self.rng.random());
         for index in 0..self.particles.len() {
             let old = &self.particles[index];
@@ -196,8 +203,10 @@ impl Belief {
                 let moved = &mut self.particles[index];
                 moved.fork(fork);
                 (moved.point, moved.replay, moved.log_likelihood) = (point, replay, log_likelihood);
+                moves += 1;
             }
         }
+        moves
     }
 
     /// Where to go from a point, as probably as back. The cube has no walls, it wraps around.

@@ -3,7 +3,7 @@ use super::evidence::Evidence;
 use super::plan::{BIAS_OF_THE_BEST, Probe, SMALLEST, Terms, USUAL_LATENCY_S, next_probe};
 use super::posterior::Posterior;
 use super::{Assumptions, analyze};
-use crate::{Candidate, Conclusion, Observation, Timestamp};
+use crate::{Candidate, Conclusion, Observation, Timestamp, Verdict};
 
 /// While searching; the announcement is checked with more particles, drawn anew.
 const SEARCH: Effort = Effort { prior: 4_000, particles: 240, moves: 5 };
@@ -35,6 +35,7 @@ pub struct Inquiry {
     posterior: Option<Posterior>,
     leader: Option<Candidate>,
     led: usize,
+    verdict: Option<Verdict>,
 }
 
 /// What to do next.
@@ -52,12 +53,13 @@ impl Inquiry {
     /// An inquiry that never asks for more than `largest` tokens at once.
     pub fn new(assumptions: Assumptions, largest: u64) -> Self {
         let largest = largest.max(SMALLEST);
-        Self { assumptions, largest, observations: Vec::new(), posterior: None, leader: None, led: 0 }
+        Self { assumptions, largest, observations: Vec::new(), posterior: None, leader: None, led: 0, verdict: None }
     }
 
     /// Takes in what was observed, the latest last.
     pub fn observe(&mut self, observation: &Observation) {
         let evidence = Evidence::from(observation);
+        self.verdict = None;
         self.observations.push(observation.clone());
         let posterior = self
             .posterior
@@ -69,10 +71,18 @@ impl Inquiry {
             self.renew();
             self.note_leader();
         }
-        if self.led > CHALLENGES && !self.holds() {
-            self.renew();
-            self.led = 0;
+        if self.led > CHALLENGES {
+            self.verdict = self.checked();
+            if self.verdict.is_none() {
+                self.renew();
+                self.led = 0;
+            }
         }
+    }
+
+    /// What it announces, once it is done: the same as [`analyze`] finds in what was observed.
+    pub fn verdict(&self) -> Option<&Verdict> {
+        self.verdict.as_ref()
     }
 
     /// Draws particles anew: those that were moved along may have lost the truth.
@@ -110,7 +120,7 @@ impl Inquiry {
         {
             return Next::Search(Probe { at: now, tokens: (self.quota() * SECOND_SHARE) as u64 });
         }
-        if self.led > CHALLENGES {
+        if self.verdict.is_some() {
             return Next::Done;
         }
         let sharpness = if self.led > 0 { CHALLENGE_SHARPNESS } else { 1.0 };
@@ -128,12 +138,13 @@ impl Inquiry {
         if self.led > 0 { Next::Challenge(probe) } else { Next::Search(probe) }
     }
 
-    /// Whether particles drawn anew come to the same conclusion.
-    fn holds(&self) -> bool {
+    /// The verdict of particles drawn anew, if they come to the same conclusion.
+    fn checked(&self) -> Option<Verdict> {
         let verdict = analyze(&self.observations, &self.assumptions);
-        verdict.verdict != Conclusion::Inconclusive
+        let same = verdict.verdict != Conclusion::Inconclusive
             && self.is_sure(verdict.probability)
-            && verdict.ranked.first().map(|ranked| ranked.mechanism) == self.leader
+            && verdict.ranked.first().map(|ranked| ranked.mechanism) == self.leader;
+        same.then_some(verdict)
     }
 
     fn is_sure(&self, probability: f64) -> bool {

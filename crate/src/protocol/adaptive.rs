@@ -54,7 +54,12 @@ impl Adaptive {
             let (phase, probe) = match inquiry.next(asked.plus_seconds(thinking_s)) {
                 Next::Search(probe) => ("search", probe),
                 Next::Challenge(probe) => ("challenge", probe),
-                Next::Done => return Ok(()),
+                Next::Done => {
+                    if let Some(verdict) = inquiry.verdict() {
+                        tester.found(verdict.clone());
+                    }
+                    return Ok(());
+                }
             };
             if probe.at > self.deadline || tester.trace().observations().len() >= TOO_MANY_REQUESTS {
                 return tester.give_up_unanswered();

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::limits::spent_before;
 use super::padding::Padding;
@@ -69,6 +69,7 @@ impl BedrockTpmTester {
             address,
             spent: trace.observations().iter().map(spent_before).sum(),
             trace,
+            findings: OnceLock::new(),
             padding: Padding::default(),
             failing: None,
             listener: None,

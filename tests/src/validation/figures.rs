@@ -36,6 +36,8 @@ pub struct Figures {
     pub calibration: Vec<Bin>,
     /// What was enforced, what was concluded, how often.
     pub confusion: BTreeMap<String, BTreeMap<String, usize>>,
+    /// What was enforced, and the medians of what it took: minutes, quotas, requests.
+    pub costs: BTreeMap<String, [f64; 3]>,
     /// The measurements that did not end right.
     pub cases: Vec<Case>,
 }
@@ -62,6 +64,7 @@ impl Figures {
     pub fn of(runs: &[Run]) -> Self {
         let share = |ending| fraction(runs, |run| run.ending() == ending);
         let mut confusion: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+        let mut by_enforced: BTreeMap<String, Vec<&Run>> = BTreeMap::new();
         for run in runs {
             let (enforced, concluded) = if run.truth.set == Set::Binding {
                 (run.truth.binding.id(), run.verdict.binding.to_string())
@@ -69,7 +72,13 @@ impl Figures {
                 (run.truth.id(), run.verdict.verdict.to_string())
             };
             *confusion.entry(enforced.into()).or_default().entry(concluded).or_default() += 1;
+            by_enforced.entry(enforced.into()).or_default().push(run);
         }
+        let all: Vec<&Run> = runs.iter().collect();
+        let costs = by_enforced.into_iter().map(|(enforced, runs)| {
+            let medians = [minutes, quotas, requests].map(|cost| quantiles(&runs, cost)[0]);
+            (enforced, medians)
+        });
         Self {
             truths: runs.len(),
             right: share(Ending::Right),
@@ -78,11 +87,12 @@ impl Figures {
             inconclusive: share(Ending::Inconclusive),
             mechanism_wrong: fraction(runs, |run| is_misnamed(&run.truth, &run.verdict)),
             clock_wrong: fraction(runs, |run| is_clock_wrong(&run.truth, &run.verdict)),
-            minutes: quantiles(runs, |run| run.verdict.spent.minutes),
-            quotas: quantiles(runs, |run| run.quotas),
-            requests: quantiles(runs, |run| run.verdict.spent.requests as f64),
+            minutes: quantiles(&all, minutes),
+            quotas: quantiles(&all, quotas),
+            requests: quantiles(&all, requests),
             calibration: BINS.iter().filter_map(|bin| Bin::of(runs, *bin)).collect(),
             confusion,
+            costs: costs.collect(),
             cases: runs.iter().filter_map(Case::of).collect(),
         }
     }
@@ -120,9 +130,21 @@ fn fraction(runs: &[Run], of: impl Fn(&Run) -> bool) -> f64 {
     runs.iter().filter(|run| of(run)).count() as f64 / runs.len().max(1) as f64
 }
 
+fn minutes(run: &Run) -> f64 {
+    run.verdict.spent.minutes
+}
+
+fn quotas(run: &Run) -> f64 {
+    run.quotas
+}
+
+fn requests(run: &Run) -> f64 {
+    run.verdict.spent.requests as f64
+}
+
 /// Median and 95th percentile.
-fn quantiles(runs: &[Run], value: impl Fn(&Run) -> f64) -> [f64; 2] {
-    let mut values: Vec<f64> = runs.iter().map(value).collect();
+fn quantiles(runs: &[&Run], value: fn(&Run) -> f64) -> [f64; 2] {
+    let mut values: Vec<f64> = runs.iter().map(|run| value(run)).collect();
     values.sort_by(f64::total_cmp);
     let at = |share: f64| values.get((values.len().saturating_sub(1) as f64 * share) as usize);
     [0.5, 0.95].map(|share| at(share).copied().unwrap_or(0.0))

@@ -35,7 +35,11 @@ pub fn figures(set: Set, protocol: &str, figures: &Figures) {
     }
     for (enforced, row) in &figures.confusion {
         let row: Vec<String> = row.iter().map(|(verdict, count)| format!("{verdict} {count}")).collect();
-        println!("  {enforced:<17} {}", row.join(", "));
+        let [minutes, quotas, requests] = figures.costs.get(enforced).copied().unwrap_or_default();
+        println!(
+            "  {enforced:<17} {}; medians {minutes:.1} minutes, {quotas:.1} quotas, {requests:.0} requests",
+            row.join(", ")
+        );
     }
     println!();
 }
