@@ -170,14 +170,12 @@ fn rank(posterior: &Posterior, evidence: &[Evidence], observations: &[Observatio
     shares
         .into_iter()
         .map(|(mechanism, probability)| {
-            let best = posterior.best(mechanism);
+            let (parameters, intervals) = posterior.best(mechanism).and_then(parameters::typical).unzip();
             Ranked {
                 mechanism,
                 probability,
-                parameters: best.as_ref().map(|(_, best)| *best),
-                intervals: best
-                    .map(|(belief, best)| parameters::intervals(belief, &best))
-                    .unwrap_or_default(),
+                parameters,
+                intervals: intervals.unwrap_or_default(),
                 reason: reasons::of_candidate(
                     posterior,
                     mechanism,

@@ -19,8 +19,8 @@ use padding::Padding;
 use serde_json::{Map, Value};
 
 use crate::{
-    Accounting, Clock, Diagnosis, Emulator, EmulatorServer, Endpoint, Error, Observation, Outcome, Request, Response,
-    Result, Timestamp, Trace, Verdict, trace::without_account_ids,
+    Accounting, Clock, Diagnosis, Emulator, EmulatorServer, Endpoint, Error, Observation, Outcome, Request,
+    Response, Result, Timestamp, Trace, Verdict, trace::without_account_ids,
 };
 
 /// What the tester is doing, for callers that show progress.

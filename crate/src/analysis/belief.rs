@@ -13,8 +13,6 @@ const RESAMPLE_BELOW: f64 = 0.5;
 
 /// The prior's particles are thinned out after so many observations at the latest.
 const THINNED_AFTER: usize = 12;
-/// Particles need not move more often than this on average.
-const MOVED_ENOUGH: usize = 1;
 /// A product of probabilities that is about to vanish.
 const SMALL: f64 = 1e-100;
 
@@ -42,7 +40,7 @@ pub(super) struct Effort {
     pub prior: usize,
     /// Particles once observations have narrowed them down, and they were drawn anew.
     pub particles: usize,
-    /// Metropolis steps that each particle takes after it was drawn anew.
+    /// Metropolis steps that each particle tries after it was drawn anew, fewer once they have moved once on average.
     pub moves: usize,
 }
 
@@ -117,7 +115,7 @@ impl Belief {
             let mut moved = 0;
             for _ in 0..moves {
                 moved += self.move_all(history);
-                if moved >= MOVED_ENOUGH * self.particles.len() {
+                if moved >= self.particles.len() {
                     break;
                 }
             }
@@ -149,12 +147,6 @@ impl Belief {
             position += drawn as f64 * step;
             std::iter::repeat_n(&particle.replay, drawn)
         })
-    }
-
-    /// The hypothesis that explains the trace best.
-    pub(super) fn best(&self) -> Option<Hypothesis> {
-        let best = self.binding().max_by(|a, b| a.log_likelihood.total_cmp(&b.log_likelihood))?;
-        Some(self.hypothesis(&best.point))
     }
 
     fn hypothesis(&self, point: &Point) -> Hypothesis {

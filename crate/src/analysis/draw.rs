@@ -62,6 +62,17 @@ pub(super) fn second_quota(
     })
 }
 
+/// A limit of a few seconds beside that of a minute, which is `ceiling`.
+pub(super) fn burst_limit(ceiling: u64, [share, length, phase, which]: [f64; 4]) -> Mechanism {
+    let limit = scaled(ceiling, log_uniform(share, 0.1, 0.9));
+    let window_s = log_uniform(length, 1.0, 30.0);
+    if which < 0.5 {
+        Mechanism::SlidingLog { limit, window_s }
+    } else {
+        Mechanism::FixedWindow { limit, window_s, offset_s: phase * window_s }
+    }
+}
+
 pub(super) fn limit(kind: QuotaKind, stated: Option<u64>, u: f64) -> u64 {
     const REST: f64 = 1.0 - AS_STATED - NEARLY_AS_STATED;
     match (kind, stated) {

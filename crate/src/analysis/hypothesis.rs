@@ -1,15 +1,32 @@
-use crate::{Admission, Mechanism, QuotaKind};
+use crate::{Admission, Mechanism, QuotaKind, Timestamp};
 
 /// A mechanism with fixed parameters, and the circumstances under which it is watched.
 #[derive(Clone, Debug)]
 pub(super) struct Hypothesis {
     pub kind: QuotaKind,
     pub mechanism: Mechanism,
+    /// Requests count from the start of their slot on.
+    pub slots: Option<Slots>,
     pub admission: Admission,
     pub rejected_count: bool,
     pub others: Others,
-    /// A quota of another kind that is in force besides, and rejects less often.
+    /// What is in force besides: a quota of another kind that rejects less often, or a second limit of the same.
     pub second: Option<(QuotaKind, Mechanism)>,
+}
+
+/// Time is divided into slots of this length, one of which begins so long after the epoch, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Slots {
+    pub slot_s: f64,
+    pub offset_s: f64,
+}
+
+impl Slots {
+    /// When the slot of an instant began.
+    pub(super) fn start(self, at: Timestamp) -> Timestamp {
+        let into = (at.seconds_since(Timestamp::EPOCH) - self.offset_s).rem_euclid(self.slot_s);
+        at.plus_seconds(-into)
+    }
 }
 
 /// What others on the account do to the quota.
@@ -24,6 +41,21 @@ pub(super) struct Others {
 }
 
 impl Others {
+    /// The probability of a request of theirs within so many seconds.
+    pub(super) fn is_between(&self, seconds: f64) -> f64 {
+        -f64::exp_m1(-self.use_per_s / self.request_cost.max(1) as f64 * seconds)
+    }
+
+    /// The probability that a request of theirs costs more than this.
+    pub(super) fn costs_more_than(&self, amount: f64) -> f64 {
+        1.5 - self.least_above(amount)
+    }
+
+    /// The least that such a request costs, in terms of their mean; 1.5 if none does.
+    pub(super) fn least_above(&self, amount: f64) -> f64 {
+        (amount / self.request_cost.max(1) as f64).clamp(0.5, 1.5)
+    }
+
     pub(super) fn are_absent(&self) -> bool {
         *self == Self::default()
     }

@@ -16,11 +16,11 @@ const GOOD_SECONDS: [f64; 2] = [36.0, 46.0];
 /// The second one: large enough that the next ones meet the quota, small enough to fit.
 const SECOND_SHARE: f64 = 0.93;
 /// A leader must lead this often in a row, against probes chosen to refute it, before it is announced.
-const CHALLENGES: usize = 6;
+const CHALLENGES: usize = 4;
 /// Class probabilities while challenging, raised to this power.
 const CHALLENGE_SHARPNESS: f64 = 0.4;
 /// An inquiry goes on until the probability is this many times closer to 1 than was asked: particles overstate it.
-const CAUTION: f64 = 5.0;
+const CAUTION: f64 = 2.0;
 /// All particles are drawn anew after so many observations without a leader.
 const RENEW_EVERY: usize = 20;
 
@@ -53,7 +53,15 @@ impl Inquiry {
     /// An inquiry that never asks for more than `largest` tokens at once.
     pub fn new(assumptions: Assumptions, largest: u64) -> Self {
         let largest = largest.max(SMALLEST);
-        Self { assumptions, largest, observations: Vec::new(), posterior: None, leader: None, led: 0, verdict: None }
+        Self {
+            assumptions,
+            largest,
+            observations: Vec::new(),
+            posterior: None,
+            leader: None,
+            led: 0,
+            verdict: None,
+        }
     }
 
     /// Takes in what was observed, the latest last.

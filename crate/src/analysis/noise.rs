@@ -39,16 +39,20 @@ impl Default for Noise {
 impl Noise {
     /// The probability that a request that fits with probability `fits` is admitted, or is not; learns from it.
     pub(super) fn observe(&mut self, fits: f64, admitted: bool) -> f64 {
-        let probability = |spurious_429: f64, spurious_200: f64| {
-            let passes = fits * (1.0 - spurious_429) + (1.0 - fits) * spurious_200;
-            if admitted { passes } else { 1.0 - passes }
+        let outcome = |passes: f64| if admitted { passes } else { 1.0 - passes };
+        let passes = |spurious_429: f64, spurious_200: f64| {
+            outcome(fits * (1.0 - spurious_429) + (1.0 - fits) * spurious_200)
         };
-        if fits >= 0.5 {
+        if fits == 1.0 {
+            self.rejecting.update(SPURIOUS_429.map(|rate| outcome(1.0 - rate)))
+        } else if fits >= 0.5 {
             let spurious_200 = self.admitting.mean(SPURIOUS_200);
-            self.rejecting.update(SPURIOUS_429.map(|rate| probability(rate, spurious_200)))
-        } else {
+            self.rejecting.update(SPURIOUS_429.map(|rate| passes(rate, spurious_200)))
+        } else if fits > 0.0 {
             let spurious_429 = self.rejecting.mean(SPURIOUS_429);
-            self.admitting.update(SPURIOUS_200.map(|rate| probability(spurious_429, rate)))
+            self.admitting.update(SPURIOUS_200.map(|rate| passes(spurious_429, rate)))
+        } else {
+            self.admitting.update(SPURIOUS_200.map(outcome))
         }
     }
 }

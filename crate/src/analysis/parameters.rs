@@ -10,26 +10,44 @@ use crate::Mechanism;
 /// Probability that an interval holds the parameter.
 const COVERED: f64 = 0.95;
 
-/// Credible intervals of every parameter, by its name in JSON.
+/// The mechanism of `belief` that is nearest to the middle of what it holds possible, and credible intervals of its
+/// parameters by their names in JSON; `None` if it holds nothing possible.
 ///
-/// Those of `offset_s` go round the clock with the window, so their ends may lie outside of it.
-pub(super) fn intervals(belief: &Belief, best: &Mechanism) -> BTreeMap<String, [f64; 2]> {
-    let mut values: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
-    for (hypothesis, weight) in belief.hypotheses() {
-        for (name, value) in named(&belief.class.named(hypothesis.mechanism)) {
-            values.entry(name).or_default().push((value, weight));
+/// Not the likeliest: among many that explain a trace about as well, that is often an extreme one.
+///
+/// Intervals of `offset_s` go round the clock with the window, so their ends may lie outside of it.
+pub(super) fn typical(belief: &Belief) -> Option<(Mechanism, BTreeMap<String, [f64; 2]>)> {
+    let mechanisms =
+        belief.hypotheses().map(|(hypothesis, weight)| (belief.class.named(hypothesis.mechanism), weight));
+    let possible: Vec<_> =
+        mechanisms.filter(|(_, weight)| *weight > 0.0).map(|(it, weight)| (named(&it), it, weight)).collect();
+    let (likeliest, ..) = possible.iter().max_by(|(_, _, a), (_, _, b)| a.total_cmp(b))?;
+    let turned = |(name, value): (&String, &f64)| {
+        let period_s = likeliest.get("window_s").or(likeliest.get("tick_s"));
+        match (period_s, likeliest.get(name)) {
+            (Some(period_s), Some(centre)) if name == "offset_s" => nearest(*value, *centre, *period_s),
+            _ => *value,
         }
-    }
-    let best = named(best);
-    let period_s = best.get("window_s").or(best.get("tick_s")).copied();
-    let known = values.into_iter().filter_map(|(name, mut values)| {
-        let centre = *best.get(&name)?;
-        if let Some(period_s) = period_s.filter(|_| name == "offset_s") {
-            values.iter_mut().for_each(|(value, _)| *value = nearest(*value, centre, period_s));
-        }
-        Some((name, covered(values)))
-    });
-    known.collect()
+    };
+    let quantiles: BTreeMap<&String, [f64; 3]> = likeliest
+        .keys()
+        .map(|name| {
+            let of_name = possible.iter().filter_map(|(parameters, _, weight)| {
+                Some((turned(parameters.get_key_value(name)?), *weight))
+            });
+            (name, quantiles(of_name.collect()))
+        })
+        .collect();
+    let astray = |parameters: &BTreeMap<String, f64>| -> f64 {
+        let terms = parameters.iter().filter_map(|parameter| {
+            let [low, middle, high] = quantiles.get(parameter.0)?;
+            (high > low).then(|| (turned(parameter) - middle).abs() / (high - low))
+        });
+        terms.sum()
+    };
+    let (_, middle, _) = possible.iter().min_by(|(a, ..), (b, ..)| astray(a).total_cmp(&astray(b)))?;
+    let intervals = quantiles.iter().map(|(name, [low, _, high])| ((*name).clone(), [*low, *high]));
+    Some((*middle, intervals.collect()))
 }
 
 /// The mechanism's parameters, by their names in JSON.
@@ -48,10 +66,11 @@ fn nearest(value: f64, centre: f64, period_s: f64) -> f64 {
     centre + (value - centre + period_s / 2.0).rem_euclid(period_s) - period_s / 2.0
 }
 
-fn covered(mut values: Vec<(f64, f64)>) -> [f64; 2] {
+/// The ends of the interval and the median.
+fn quantiles(mut values: Vec<(f64, f64)>) -> [f64; 3] {
     values.sort_by(|(a, _), (b, _)| a.total_cmp(b));
     let total: f64 = values.iter().map(|(_, weight)| weight).sum();
-    [(1.0 - COVERED) / 2.0, (1.0 + COVERED) / 2.0].map(|share| {
+    [(1.0 - COVERED) / 2.0, 0.5, (1.0 + COVERED) / 2.0].map(|share| {
         let mut cumulated = 0.0;
         let at = values.iter().find(|(_, weight)| {
             cumulated += weight;

@@ -7,7 +7,7 @@ use super::draw::Stated;
 use super::evidence::Evidence;
 use super::prior::Class;
 use super::{Assumptions, TOO_MANY_REQUESTS};
-use crate::{Candidate, Mechanism, Outcome, QuotaKind, Timestamp};
+use crate::{Candidate, Outcome, QuotaKind, Timestamp};
 
 /// How probable it is beforehand that a quota of this kind is the one that rejects.
 const KINDS: [(QuotaKind, f64); 3] =
@@ -17,7 +17,7 @@ const MESSAGE_IS_TRUE: f64 = 0.94;
 const MESSAGE_IS_FALSE: f64 = 0.03;
 const SOMETHING_ELSE: f64 = 0.05;
 /// Independent samplers whose findings are put together.
-const SAMPLERS: u64 = 3;
+const SAMPLERS: u64 = 2;
 /// Beliefs less probable than this are followed, but not worked on; then not even followed.
 const HOPELESS: f64 = 1e-4;
 const GIVEN_UP: f64 = 1e-12;
@@ -139,23 +139,30 @@ impl Posterior {
         kinds.into_iter().fold(kinds[0], |best, other| if other.1 > best.1 { other } else { best })
     }
 
+    fn something_else(&self) -> f64 {
+        self.shares.something_else + self.sum(|belief| belief.class == Class::TwoAtOnce)
+    }
+
     pub(super) fn absolute(&self) -> f64 {
         self.sum(|belief| belief.class == Class::ClockWindow)
     }
 
     pub(super) fn relative(&self) -> f64 {
-        self.sum(|belief| matches!(belief.class, Class::AnchoredWindow(_) | Class::SlidingLog(_)))
+        self.sum(|belief| {
+            matches!(belief.class, Class::AnchoredWindow(_) | Class::SlidingLog(_) | Class::SlottedLog)
+        })
     }
 
     pub(super) fn neither(&self) -> f64 {
         let day = self.sum(|belief| belief.class == Class::DayWindow);
-        1.0 - self.shares.something_else - day - self.absolute() - self.relative()
+        1.0 - self.something_else() - day - self.absolute() - self.relative()
     }
 
-    /// The mechanism of a candidate that explains the trace best, and the belief that holds it.
-    pub(super) fn best(&self, candidate: Candidate) -> Option<(&Belief, Mechanism)> {
-        let (belief, _) = self.of_candidate(candidate).max_by(|(_, a), (_, b)| a.total_cmp(b))?;
-        Some((belief, belief.class.named(belief.best()?.mechanism)))
+    /// The belief that makes up most of a known candidate.
+    pub(super) fn best(&self, candidate: Candidate) -> Option<&Belief> {
+        let known = self.of_candidate(candidate).filter(|_| candidate != Candidate::SomethingElse);
+        let best = known.max_by(|(_, a), (_, b)| a.total_cmp(b));
+        best.map(|(belief, _)| belief)
     }
 
     /// The beliefs that make up a candidate, with their probabilities.

@@ -4,9 +4,10 @@
 //! can wander through it symmetrically without knowing what the coordinates mean.
 
 use super::draw::{
-    A_MINUTE, CLOCK_ERROR_S, Length, Stated, clock_error, limit, mixed, period_of, pick, scaled, second_quota,
+    A_MINUTE, CLOCK_ERROR_S, Length, Stated, burst_limit, clock_error, limit, mixed, period_of, pick, scaled,
+    second_quota,
 };
-use super::hypothesis::{Hypothesis, Others};
+use super::hypothesis::{Hypothesis, Others, Slots};
 use crate::{Admission, Candidate, Mechanism, MechanismId, QuotaKind};
 
 /// Coordinates of a point.
@@ -34,28 +35,44 @@ const USUAL_PERIOD: f64 = 0.8;
 /// A bucket that ticks faster cannot be told from one that refills continuously, over a network: latency blurs it.
 const BLURRED_TICKS: &[f64] = &[0.25, 0.5, 1.0, 2.0];
 const CONTINUOUS: f64 = 0.6;
+/// How often logs are kept in slots.
+const SLOTTED: f64 = 0.15;
+const USUAL_SLOTS: &[f64] = &[1.0, 2.0, 3.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0];
+/// How often there are two limits at once, as against any one mechanism's seventh.
+const TWO_AT_ONCE: f64 = 0.03;
+const BESIDE_A_BURST_LIMIT: [MechanismId; 4] = [
+    MechanismId::FixedWindow,
+    MechanismId::AnchoredWindow,
+    MechanismId::SlidingLog,
+    MechanismId::TokenBucket,
+];
 
 /// A family of hypotheses that share a mechanism and what it answers to the clock question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     ClockWindow,
-    OffsetWindow,
     /// Of the usual length of this index, or of any if there is none.
     ShortWindow(usize),
+    /// Of a minute that does not begin on the clock, or of another length.
+    OffsetWindow(Length),
     /// Of a minute, or of another length.
     AnchoredWindow(Length),
     SlidingLog(Length),
+    /// A log that only knows in which slot a request came.
+    SlottedLog,
     SlidingCounter(Length),
     TokenBucket,
     /// With the usual tick of this index, or with any if there is none.
     SteppedBucket(usize),
     ExponentialDecay,
+    /// Two limits of the same quota at once, of which the shorter one is for bursts: none of the mechanisms by itself.
+    TwoAtOnce,
     /// The day's quota is used up: nothing comes back while one watches.
     DayWindow,
 }
 
 impl Class {
-    /// The classes of a quota, with prior probabilities that add up to 1.
+    /// The classes of a quota, with prior probabilities.
     ///
     /// Periods are classes of their own: what fits one fits no other, and a sampler that has settled on the wrong one
     /// would never find its way to the right one.
@@ -66,22 +83,24 @@ impl Class {
             let any = (class(usual.len()), (1.0 - USUAL_PERIOD) * prior);
             (0..usual.len()).map(|index| (class(index), one_usual)).chain([any]).collect::<Vec<_>>()
         };
-        let by_length = |class: fn(Length) -> Self| {
+        let by_length = |class: fn(Length) -> Self, prior: f64| {
             let (minute, other) = (class(Length::Minute), class(Length::Other));
-            vec![(minute, A_MINUTE * SEVENTH), (other, (1.0 - A_MINUTE) * SEVENTH)]
+            vec![(minute, A_MINUTE * prior), (other, (1.0 - A_MINUTE) * prior)]
         };
         match kind {
             QuotaKind::TokensPerDay => vec![(Self::DayWindow, 1.0)],
             QuotaKind::Tokens | QuotaKind::Requests => [
                 vec![
                     (Self::ClockWindow, 0.5 * SEVENTH),
-                    (Self::OffsetWindow, 0.3 * SEVENTH),
                     (Self::TokenBucket, SEVENTH),
                     (Self::ExponentialDecay, SEVENTH),
+                    (Self::TwoAtOnce, TWO_AT_ONCE),
                 ],
-                by_length(Self::AnchoredWindow),
-                by_length(Self::SlidingLog),
-                by_length(Self::SlidingCounter),
+                by_length(Self::OffsetWindow, 0.3 * SEVENTH),
+                by_length(Self::AnchoredWindow, SEVENTH),
+                by_length(Self::SlidingLog, (1.0 - SLOTTED) * SEVENTH),
+                vec![(Self::SlottedLog, SLOTTED * SEVENTH)],
+                by_length(Self::SlidingCounter, SEVENTH),
                 by_period(Self::ShortWindow, USUAL_WINDOWS, 0.2 * SEVENTH),
                 by_period(Self::SteppedBucket, USUAL_TICKS, SEVENTH),
             ]
@@ -94,8 +113,9 @@ impl Class {
         match self {
             Self::ShortWindow(_) => Self::ShortWindow(0),
             Self::SteppedBucket(_) => Self::SteppedBucket(0),
+            Self::OffsetWindow(_) => Self::OffsetWindow(Length::Minute),
             Self::AnchoredWindow(_) => Self::AnchoredWindow(Length::Minute),
-            Self::SlidingLog(_) => Self::SlidingLog(Length::Minute),
+            Self::SlidingLog(_) | Self::SlottedLog => Self::SlidingLog(Length::Minute),
             Self::SlidingCounter(_) => Self::SlidingCounter(Length::Minute),
             class => class,
         }
@@ -108,11 +128,12 @@ impl Class {
 
     pub(super) fn candidate(self) -> Candidate {
         Candidate::Known(match self {
-            Self::ClockWindow | Self::OffsetWindow | Self::ShortWindow(_) | Self::DayWindow => {
+            Self::TwoAtOnce => return Candidate::SomethingElse,
+            Self::ClockWindow | Self::OffsetWindow(_) | Self::ShortWindow(_) | Self::DayWindow => {
                 MechanismId::FixedWindow
             }
             Self::AnchoredWindow(_) => MechanismId::AnchoredWindow,
-            Self::SlidingLog(_) => MechanismId::SlidingLog,
+            Self::SlidingLog(_) | Self::SlottedLog => MechanismId::SlidingLog,
             Self::SlidingCounter(_) => MechanismId::SlidingCounter,
             Self::TokenBucket => MechanismId::TokenBucket,
             Self::SteppedBucket(_) => MechanismId::SteppedBucket,
@@ -152,10 +173,14 @@ impl Class {
         Hypothesis {
             kind,
             mechanism,
+            slots: (self == Self::SlottedLog).then(|| slots(period, phase)),
             admission,
             rejected_count: rejected < REJECTED_COUNT,
             others: Others { before, ..others },
-            second: second_quota(kind, stated, second, other),
+            second: match self {
+                Self::TwoAtOnce => Some((kind, burst_limit(ceiling, [rate, period, second, other]))),
+                _ => second_quota(kind, stated, second, other),
+            },
         }
     }
 
@@ -172,15 +197,13 @@ impl Class {
             Self::ClockWindow => {
                 Mechanism::FixedWindow { limit, window_s: minute, offset_s: clock_error(phase) }
             }
-            Self::OffsetWindow => {
-                let offset_s = CLOCK_ERROR_S + phase * (minute - 2.0 * CLOCK_ERROR_S);
-                if period < A_MINUTE {
-                    Mechanism::FixedWindow { limit, window_s: minute, offset_s }
-                } else {
-                    let other = (period - A_MINUTE) / (1.0 - A_MINUTE);
-                    let (window_s, limit) = Length::Other.of_window(other, rate, limit);
-                    Mechanism::FixedWindow { limit, window_s, offset_s: phase * window_s }
-                }
+            Self::OffsetWindow(length) => {
+                let (window_s, limit) = length.of_window(period, rate, limit);
+                let offset_s = match length {
+                    Length::Minute => CLOCK_ERROR_S + phase * (minute - 2.0 * CLOCK_ERROR_S),
+                    Length::Other => phase * window_s,
+                };
+                Mechanism::FixedWindow { limit, window_s, offset_s }
             }
             Self::ShortWindow(index) => {
                 let window_s = period_of(index, period, USUAL_WINDOWS);
@@ -195,6 +218,7 @@ impl Class {
                 let (window_s, limit) = length.of_window(period, rate, limit);
                 Mechanism::SlidingLog { limit, window_s }
             }
+            Self::SlottedLog => Mechanism::SlidingLog { limit, window_s: minute },
             Self::SlidingCounter(length) => {
                 let (window_s, limit) = length.of_window(period, rate, limit);
                 let offset_s = match phase {
@@ -210,6 +234,12 @@ impl Class {
             Self::TokenBucket | Self::SteppedBucket(_) => {
                 self.bucket(limit, [ratio, rate, phase, period], admission)
             }
+            Self::TwoAtOnce => match pick(&BESIDE_A_BURST_LIMIT, ratio) {
+                MechanismId::FixedWindow => {
+                    Mechanism::FixedWindow { limit, window_s: minute, offset_s: phase * minute }
+                }
+                other => Mechanism::per_minute(other, limit),
+            },
             Self::DayWindow => Mechanism::FixedWindow { limit, window_s: 86_400.0, offset_s: 0.0 },
         }
     }
@@ -229,4 +259,11 @@ impl Class {
         let capacity = capacity.max((refill_per_s * tick_s * 1.05).ceil() as u64);
         Mechanism::SteppedBucket { capacity, refill_per_s, tick_s, offset_s: phase * tick_s }
     }
+}
+
+/// On the clock, or from any other instant.
+fn slots(period: f64, phase: f64) -> Slots {
+    let slot_s = pick(USUAL_SLOTS, period);
+    let offset_s = if phase < 0.6 { clock_error(phase / 0.6) } else { (phase - 0.6) / 0.4 * slot_s };
+    Slots { slot_s, offset_s }
 }

@@ -2,7 +2,7 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use super::evidence::Evidence;
-use super::hypothesis::{Hypothesis, Others};
+use super::hypothesis::{Hypothesis, Others, Slots};
 use super::noise::{self, Noise};
 use crate::{Admission, AnyLimiter, Limiter, Mechanism, Outcome, QuotaKind, Timestamp};
 
@@ -22,16 +22,33 @@ pub(super) struct Enforced {
     pub kind: QuotaKind,
     pub limiter: AnyLimiter,
     pub ceiling: u64,
+    slots: Option<Slots>,
 }
 
 impl Enforced {
-    fn new((kind, mechanism): (QuotaKind, Mechanism)) -> Self {
-        Self { kind, limiter: mechanism.limiter(), ceiling: mechanism.ceiling() }
+    fn new((kind, mechanism): (QuotaKind, Mechanism), slots: Option<Slots>) -> Self {
+        Self { kind, limiter: mechanism.limiter(), ceiling: mechanism.ceiling(), slots }
     }
 
-    /// How surely a request fits. Requests are counted exactly, tokens are not.
-    fn fits(&self, now: Timestamp, cost: u64, admission: Admission) -> f64 {
-        let margin = self.limiter.remaining(now) - admission.needs(cost) as f64;
+    pub(super) fn charge(&mut self, at: Timestamp, cost: u64) {
+        self.limiter.charge(self.counted_from(at), cost);
+    }
+
+    fn refund(&mut self, now: Timestamp, charged_at: Timestamp, amount: u64) {
+        self.limiter.refund(now, self.counted_from(charged_at), amount);
+    }
+
+    fn counted_from(&self, at: Timestamp) -> Timestamp {
+        self.slots.map_or(at, |slots| slots.start(at))
+    }
+
+    /// What a request leaves of the quota; less than nothing if it does not fit.
+    fn margin(&self, now: Timestamp, cost: u64, admission: Admission) -> f64 {
+        self.limiter.remaining(now) - admission.needs(cost) as f64
+    }
+
+    /// How surely a request fits that leaves `margin`. Requests are counted exactly, tokens are not.
+    fn fits(&self, margin: f64) -> f64 {
         match self.kind {
             QuotaKind::Requests => f64::from(u8::from(margin > -ROUNDING)),
             QuotaKind::Tokens | QuotaKind::TokensPerDay => noise::fit(margin, self.ceiling as f64),
@@ -62,8 +79,8 @@ impl Replay {
             admission: hypothesis.admission,
             rejected_count: hypothesis.rejected_count,
             others: hypothesis.others,
-            first: Enforced::new((hypothesis.kind, hypothesis.mechanism)),
-            second: hypothesis.second.map(Enforced::new),
+            first: Enforced::new((hypothesis.kind, hypothesis.mechanism), hypothesis.slots),
+            second: hypothesis.second.map(|second| Enforced::new(second, None)),
             noise: Noise::default(),
             rng: Pcg64Mcg::seed_from_u64(seed),
             now: start.plus_seconds(-WARM_UP_S),
@@ -73,7 +90,7 @@ impl Replay {
         replay.next_of_others = replay.next_after(replay.now);
         if let Some((seconds, used)) = replay.others.before {
             replay.now = start.plus_seconds(-seconds);
-            replay.first.limiter.charge(replay.now, used);
+            replay.first.charge(replay.now, used);
         }
         replay
     }
@@ -82,11 +99,13 @@ impl Replay {
     pub(super) fn step(&mut self, evidence: &Evidence) -> f64 {
         let span = evidence.latest.seconds_since(evidence.earliest);
         let at = evidence.earliest.plus_seconds(self.rng.random::<f64>() * span);
+        let before = self.now;
         self.advance(at);
         let (now, admission) = (self.now, self.admission);
-        let fits_first = self.first.fits(now, evidence.reserved(self.first.kind), admission);
-        let second = self.second.as_ref();
-        let fits = fits_first * second.map_or(1.0, |it| it.fits(now, evidence.reserved(it.kind), admission));
+        let margin = self.first.margin(now, evidence.reserved(self.first.kind), admission);
+        let fits_first = self.first.fits(margin);
+        let fits_second = |it: &Enforced| it.fits(it.margin(now, evidence.reserved(it.kind), admission));
+        let fits = fits_first * self.second.as_ref().map_or(1.0, fits_second);
         match evidence.outcome {
             Outcome::Admitted => {
                 self.charge(evidence, 1);
@@ -94,7 +113,8 @@ impl Replay {
             }
             Outcome::Throttled(_) => {
                 let (by_first, by_any) = (fits_first < 0.5, fits < 0.5);
-                self.blame += i32::from(by_first) - i32::from(by_any && !by_first);
+                let other_quota = self.second.as_ref().is_some_and(|second| second.kind != self.first.kind);
+                self.blame += i32::from(by_first) - i32::from(other_quota && by_any && !by_first);
                 if self.rejected_count {
                     self.charge(evidence, evidence.attempts);
                 }
@@ -106,16 +126,39 @@ impl Replay {
                 return 1.0;
             }
         }
+        let admitted = evidence.outcome.is_admitted();
         match evidence.informative {
-            true => self.noise.observe(fits, evidence.outcome.is_admitted()),
+            true if fits > 0.5 && !admitted => {
+                self.rejected_without_cause(fits, margin, now.seconds_since(before))
+            }
+            true => self.noise.observe(fits, admitted),
             false => 1.0,
         }
+    }
+
+    /// The probability that a request is rejected that fits, `within_s` seconds after the last one: spuriously, or
+    /// because of a request of others that was not foreseen. Which of both it was is then taken as certain.
+    ///
+    /// Without it a hypothesis would have to foresee the very traffic of others to survive.
+    fn rejected_without_cause(&mut self, fits: f64, margin: f64, within_s: f64) -> f64 {
+        let unforeseen = self.others.is_between(within_s) * self.others.costs_more_than(margin);
+        if unforeseen == 0.0 {
+            return self.noise.observe(fits, false);
+        }
+        let known = self.noise;
+        let spurious = self.noise.observe(fits, false);
+        if self.rng.random::<f64>() * (unforeseen + spurious) < unforeseen {
+            self.noise = known;
+            let cost = self.rng.random_range(self.others.least_above(margin)..=1.5);
+            self.charge_of_others(self.now, cost);
+        }
+        unforeseen + spurious
     }
 
     fn charge(&mut self, evidence: &Evidence, times: u64) {
         let now = self.now;
         for quota in self.quotas() {
-            quota.limiter.charge(now, evidence.reserved(quota.kind) * times);
+            quota.charge(now, evidence.reserved(quota.kind) * times);
         }
     }
 
@@ -126,7 +169,7 @@ impl Replay {
         self.advance(evidence.latest);
         let now = self.now;
         for quota in self.quotas() {
-            quota.limiter.refund(now, charged_at, evidence.unused(quota.kind));
+            quota.refund(now, charged_at, evidence.unused(quota.kind));
         }
     }
 
@@ -160,15 +203,21 @@ impl Replay {
         }
         while let Some(at) = self.next_of_others.filter(|at| *at <= to) {
             self.now = self.now.max(at);
-            let cost = (self.others.request_cost as f64 * self.rng.random_range(0.5..1.5)).ceil() as u64;
-            self.first.limiter.charge(self.now, cost);
-            if let Some(second) = &mut self.second {
-                let share = cost as f64 / self.first.ceiling.max(1) as f64;
-                second.limiter.charge(self.now, ((share * second.ceiling as f64) as u64).max(1));
-            }
+            let cost = self.rng.random_range(0.5..1.5);
+            self.charge_of_others(self.now, cost);
             self.next_of_others = self.next_after(at);
         }
         self.now = self.now.max(to);
+    }
+
+    /// Charges a request of others that costs `times` as much as theirs do on average.
+    fn charge_of_others(&mut self, at: Timestamp, times: f64) {
+        let cost = (self.others.request_cost as f64 * times).ceil() as u64;
+        self.first.charge(at, cost);
+        if let Some(second) = &mut self.second {
+            let share = cost as f64 / self.first.ceiling.max(1) as f64;
+            second.charge(at, ((share * second.ceiling as f64) as u64).max(1));
+        }
     }
 
     /// The others' requests are a Poisson process.

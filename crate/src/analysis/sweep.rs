@@ -47,7 +47,7 @@ impl Imagined {
 
     pub(super) fn charge(&mut self, at: Timestamp, tokens: u64) {
         for quota in std::iter::once(&mut self.first).chain(&mut self.second) {
-            quota.limiter.charge(at, quota.kind.cost(tokens));
+            quota.charge(at, quota.kind.cost(tokens));
         }
     }
 
@@ -123,8 +123,6 @@ struct Tally {
     total: f64,
     admitted: f64,
     of_class: Vec<f64>,
-    /// What is open about the class, in nats.
-    open: f64,
     admitted_of_class: Vec<f64>,
     count: Vec<u32>,
 }
@@ -137,10 +135,8 @@ impl Tally {
             of_class[one.class] += one.weight;
             count[one.class] += 1;
         }
-        let total: f64 = of_class.iter().sum();
-        let open = of_class.iter().map(|all| all / total).filter(|share| *share > 0.0);
-        let open = open.map(|share| -share * share.ln()).sum();
-        Self { total, admitted: 0.0, of_class, open, admitted_of_class: vec![0.0; classes], count }
+        let total = of_class.iter().sum();
+        Self { total, admitted: 0.0, of_class, admitted_of_class: vec![0.0; classes], count }
     }
 
     fn admit(&mut self, one: &Imagined) {
@@ -167,7 +163,7 @@ impl Tally {
             })
             .sum();
         let noise = share * entropy(observed(1.0)) + (1.0 - share) * entropy(observed(0.0));
-        (overall - within + PARAMETERS_COUNT * self.open.min(1.0) * (overall - noise), observed(share))
+        (overall - within + PARAMETERS_COUNT * (overall - noise), observed(share))
     }
 }
 
