@@ -1,4 +1,5 @@
 use super::TINY_TOKENS;
+use super::pace::{Pace, send_at};
 use crate::accounting::{ACCOUNTING, Auditor, Terms};
 use crate::tester::BURNDOWN_AT_WORST;
 use crate::{BedrockTpmTester, Observation, Result, Settings, Timestamp, Verdict};
@@ -44,8 +45,8 @@ impl Audit {
     /// a quota of tokens. [`BedrockTpmTester::findings`] says what was found.
     ///
     /// # Errors
-    /// A setup error if requests fail three times in a row; an output error if the trace cannot be written. What was
-    /// observed before is in the trace.
+    /// A setup error if requests keep failing; an output error if the trace cannot be written. What was observed
+    /// before is in the trace.
     pub async fn run(&self, tester: &mut BedrockTpmTester, verdict: &Verdict) -> Result<()> {
         let Ok(mut auditor) = Auditor::new(tester.trace().observations(), verdict, &tester.assumptions())
         else {
@@ -53,21 +54,16 @@ impl Audit {
         };
         let clock = tester.clock();
         let deadline = clock.now().plus_seconds(60.0 * self.minutes);
-        let mut thinking_s = 0.0;
+        let mut pace = Pace::new(clock);
         tester.begin_phase(ACCOUNTING);
         for _ in 0..REQUESTS {
-            let asked = clock.now();
-            let terms = terms(tester, &auditor, asked.plus_seconds(thinking_s));
-            let Some(probe) = auditor.next(&terms).filter(|probe| probe.at <= deadline) else { break };
-            thinking_s = clock.now().seconds_since(asked);
-            if probe.at > clock.now() {
-                tester.wait_until(probe.at).await;
-            }
-            match tester.make_request_with(probe.input_tokens, probe.max_tokens).await {
-                Err(error) if error.is_budget() => break,
-                observed => auditor.observe(&observed?),
-            }
-            tester.give_up_on_failures()?;
+            let probe = pace.think(|from| auditor.next(&terms(tester, &auditor, from)));
+            let Some(probe) = probe.filter(|probe| probe.at <= deadline) else { break };
+            let send = async |tester: &mut BedrockTpmTester| {
+                tester.make_request_with(probe.input_tokens, probe.max_tokens).await
+            };
+            let Some(observation) = send_at(probe.at, tester, send).await? else { break };
+            auditor.observe(&observation);
         }
         Ok(())
     }
