@@ -16,6 +16,8 @@ use crate::{Timestamp, Usage, reserved_tokens, settled_tokens};
 
 /// A request that leaves later than this after it was scheduled is flagged, in seconds.
 pub const LATE_AFTER_S: f64 = 0.25;
+/// How long requests take until it is known, in seconds.
+pub(crate) const USUAL_LATENCY_S: f64 = 1.0;
 
 /// One request and what came of it.
 ///
@@ -112,6 +114,12 @@ impl fmt::Display for Observation {
         let error_type = self.error_type.as_deref().unwrap_or_default();
         write!(f, "{sent}  {name:<22} {tokens:>9} tokens  {status} {error_type}")
     }
+}
+
+/// How long requests took on average, in seconds, or usually take where there are none.
+pub(crate) fn mean_latency_s(observations: &[Observation]) -> f64 {
+    let took_s: f64 = observations.iter().map(|it| it.finished.seconds_since(it.sent)).sum();
+    if observations.is_empty() { USUAL_LATENCY_S } else { took_s / observations.len() as f64 }
 }
 
 /// What stands where an account id stood.

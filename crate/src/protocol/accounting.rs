@@ -2,6 +2,7 @@ use super::TINY_TOKENS;
 use super::pace::{Pace, send_at};
 use crate::accounting::{ACCOUNTING, Auditor, Terms};
 use crate::tester::BURNDOWN_AT_WORST;
+use crate::trace::mean_latency_s;
 use crate::{BedrockTpmTester, Observation, Result, Settings, Timestamp, Verdict};
 
 /// Minutes of the endpoint's time, and requests, after which an audit ends: what is open then stays open.
@@ -9,8 +10,6 @@ const MINUTES: f64 = 12.0;
 const REQUESTS: usize = 60;
 /// Quotas of tokens that an audit may need, output that costs what it may at worst included.
 const QUOTAS: u64 = 12;
-/// How long requests take until it is known, in seconds.
-const USUAL_LATENCY_S: f64 = 1.0;
 
 /// The accounting phase, after the mechanism is known: each request is chosen by what the ones before have shown, until
 /// every question is answered or no request is expected to tell more.
@@ -70,11 +69,9 @@ impl Audit {
 }
 
 fn terms(tester: &BedrockTpmTester, auditor: &Auditor, from: Timestamp) -> Terms {
-    let seen = tester.trace().observations();
-    let took_s: f64 = seen.iter().map(|seen| seen.finished.seconds_since(seen.sent)).sum();
     Terms {
         from,
-        latency_s: if seen.is_empty() { USUAL_LATENCY_S } else { took_s / seen.len() as f64 },
+        latency_s: mean_latency_s(tester.trace().observations()),
         smallest: TINY_TOKENS,
         largest: auditor.ceiling().min(tester.largest_probe()),
         budget: tester.budget_left(),
