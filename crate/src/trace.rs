@@ -95,6 +95,11 @@ impl Observation {
         Some(settled_tokens(Usage { input_tokens, output_tokens, cache_write_tokens: 0 }, burndown))
     }
 
+    /// Tokens that it used if it was admitted: those reported, or the estimate where nothing was.
+    pub(crate) fn used(&self) -> u64 {
+        self.settled(1).unwrap_or(self.tokens_estimated)
+    }
+
     /// Seconds between the instant it was meant to leave and the instant it left.
     pub fn late_s(&self) -> f64 {
         self.scheduled.map_or(0.0, |scheduled| self.sent.seconds_since(scheduled))
