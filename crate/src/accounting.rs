@@ -13,9 +13,7 @@ mod rules;
 pub use finding::{Accounting, Finding};
 pub(crate) use plan::{Probe, Terms};
 
-use crate::{
-    Assumptions, Binding, Conclusion, Mechanism, Observation, Outcome, QuotaKind, Spent, Verdict, analyze,
-};
+use crate::{Assumptions, Binding, Conclusion, Mechanism, Observation, QuotaKind, Spent, Verdict, analyze};
 use belief::Belief;
 use ledger::Entry;
 
@@ -41,23 +39,8 @@ pub fn analyze_all(observations: &[Observation], assumptions: &Assumptions) -> (
         return (verdict, None);
     }
     let accounting = account(observations, &verdict, assumptions);
-    verdict.spent = verdict.spent.and(observations);
+    verdict.spent = Spent::of(observations);
     (verdict, Some(accounting))
-}
-
-impl Spent {
-    /// What a whole trace has cost, of which this is what the mechanism did.
-    fn and(self, observations: &[Observation]) -> Self {
-        let more = || observations.iter().filter(|observation| observation.phase == ACCOUNTING);
-        let admitted = more().filter(|observation| observation.outcome() == Outcome::Admitted);
-        let first = observations.iter().map(|observation| observation.sent).min();
-        let last = observations.iter().map(|observation| observation.finished).max();
-        Self {
-            tokens: self.tokens + admitted.map(|o| o.settled(1).unwrap_or(o.tokens_estimated)).sum::<u64>(),
-            requests: self.requests + more().count() as u64,
-            minutes: first.zip(last).map_or(0.0, |(first, last)| last.seconds_since(first) / 60.0),
-        }
-    }
 }
 
 /// Follows a measurement of the accounting, and says what to send next.

@@ -21,8 +21,8 @@ pub use plan::Probe;
 use crate::error::check_range;
 use crate::text::requests;
 use crate::{
-    Binding, Candidate, ClockAnswer, Conclusion, Observation, Outcome, QuotaKind, Ranked, Result, Separation,
-    Spent, Verdict,
+    Binding, Candidate, ClockAnswer, Conclusion, Observation, QuotaKind, Ranked, Result, Separation, Spent,
+    Verdict,
 };
 use belief::Effort;
 use evidence::Evidence;
@@ -123,7 +123,7 @@ fn judge(
         twins: twins(conclusion, &ranked),
         separation: separation(posterior, &ranked, observations, assumptions),
         ranked,
-        spent: spent(observations),
+        spent: Spent::of(observations),
         warnings: reasons::warnings(binding, observations, assumptions),
         reasons: Vec::new(),
     };
@@ -219,15 +219,4 @@ fn doubted(
         )
     });
     verdict
-}
-
-fn spent(observations: &[Observation]) -> Spent {
-    let answered = observations.iter().filter(|observation| observation.outcome() == Outcome::Admitted);
-    let first = observations.iter().map(|observation| observation.sent).min();
-    let last = observations.iter().map(|observation| observation.finished).max();
-    Spent {
-        tokens: answered.map(|o| o.settled(1).unwrap_or(o.tokens_estimated)).sum(),
-        requests: observations.iter().map(|o| 1 + u64::from(o.hidden_retries)).sum(),
-        minutes: first.zip(last).map_or(0.0, |(first, last)| last.seconds_since(first) / 60.0),
-    }
 }

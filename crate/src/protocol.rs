@@ -2,6 +2,7 @@
 
 mod accounting;
 mod adaptive;
+mod pace;
 
 pub use accounting::Audit;
 pub use adaptive::Adaptive;

@@ -1,5 +1,6 @@
 //! The instrument: paced requests that are watched, recorded and judged.
 
+mod failing;
 mod limits;
 mod padding;
 mod results;
@@ -13,14 +14,14 @@ pub use summary::{PhaseSummary, Summary};
 
 use std::sync::{Arc, OnceLock};
 
+use failing::Failing;
 use limits::{BURNDOWN, spent};
 use padding::Padding;
-
 use serde_json::{Map, Value};
 
 use crate::{
-    Accounting, Clock, Diagnosis, Emulator, EmulatorServer, Endpoint, Error, Observation, Outcome, Request,
-    Response, Result, Timestamp, Trace, Verdict, trace::without_account_ids,
+    Accounting, Clock, Emulator, EmulatorServer, Endpoint, Error, Observation, Request, Response, Result,
+    Timestamp, Trace, Verdict, trace::without_account_ids,
 };
 
 /// What the tester is doing, for callers that show progress.
@@ -44,9 +45,6 @@ pub const EMBEDDED: &str = "emulator";
 
 /// A wait for a second that has begun this recently is over, in seconds.
 const LATENESS_S: f64 = crate::LATE_AFTER_S;
-/// A protocol is given up after so many failures in a row: a service that is overloaded recovers, a wrong setup does not.
-const FAILURES_IN_A_ROW: usize = 3;
-const OVERLOADED_IN_A_ROW: usize = 8;
 
 type Listener = Box<dyn FnMut(&Event) + Send>;
 
@@ -86,8 +84,7 @@ pub struct BedrockTpmTester {
     address: String,
     /// The most that was spent so far.
     spent: u64,
-    /// How often requests have failed in a row, and what to do about the last.
-    failing: Option<(usize, Diagnosis)>,
+    failing: Option<Failing>,
     listener: Option<Listener>,
     emulator: Option<(Arc<Emulator>, Option<EmulatorServer>)>,
 }
@@ -163,28 +160,6 @@ impl BedrockTpmTester {
         Ok(observed)
     }
 
-    /// A setup error with the remedy if the last few requests all failed.
-    pub(crate) fn give_up_on_failures(&self) -> Result<()> {
-        let overloaded = self.trace.observations().last().and_then(|last| last.status) == Some(503);
-        let patience = if overloaded { OVERLOADED_IN_A_ROW } else { FAILURES_IN_A_ROW };
-        match &self.failing {
-            Some((count, Diagnosis { what, remedy })) if *count >= patience => {
-                Err(Error::setup(format!("{count} requests failed in a row: {what}; {remedy}")))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// A setup error with the remedy if not a single request was answered.
-    pub(crate) fn give_up_unanswered(&self) -> Result<()> {
-        match &self.failing {
-            Some((count, Diagnosis { what, remedy })) if *count == self.trace.observations().len() => {
-                Err(Error::setup(format!("none of {count} requests was answered: {what}; {remedy}")))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Sends one request that reserves about `tokens` tokens, `max_tokens` included, and records what becomes of it.
     /// Being throttled is an outcome, not an error.
     ///
@@ -231,9 +206,7 @@ impl BedrockTpmTester {
             observation.extra.insert(BURNDOWN.into(), burndown.into());
         }
         self.spent += spent(&observation, tokens_at_most);
-        self.failing = diagnosis
-            .filter(|_| observation.outcome() == Outcome::Failed)
-            .map(|diagnosis| (1 + self.failing.as_ref().map_or(0, |(count, _)| *count), diagnosis));
+        self.note_failure(&observation, diagnosis);
         let written = self.record(observation.clone());
         self.emit(&Event::Observed(Box::new(observation.clone())));
         written.map(|()| observation)

@@ -16,6 +16,8 @@ use crate::{Timestamp, Usage, reserved_tokens, settled_tokens};
 
 /// A request that leaves later than this after it was scheduled is flagged, in seconds.
 pub const LATE_AFTER_S: f64 = 0.25;
+/// How long requests take until it is known, in seconds.
+pub(crate) const USUAL_LATENCY_S: f64 = 1.0;
 
 /// One request and what came of it.
 ///
@@ -93,6 +95,11 @@ impl Observation {
         Some(settled_tokens(Usage { input_tokens, output_tokens, cache_write_tokens: 0 }, burndown))
     }
 
+    /// Tokens that it used if it was admitted: those reported, or the estimate where nothing was.
+    pub(crate) fn used(&self) -> u64 {
+        self.settled(1).unwrap_or(self.tokens_estimated)
+    }
+
     /// Seconds between the instant it was meant to leave and the instant it left.
     pub fn late_s(&self) -> f64 {
         self.scheduled.map_or(0.0, |scheduled| self.sent.seconds_since(scheduled))
@@ -112,6 +119,12 @@ impl fmt::Display for Observation {
         let error_type = self.error_type.as_deref().unwrap_or_default();
         write!(f, "{sent}  {name:<22} {tokens:>9} tokens  {status} {error_type}")
     }
+}
+
+/// How long requests took on average, in seconds, or usually take where there are none.
+pub(crate) fn mean_latency_s(observations: &[Observation]) -> f64 {
+    let took_s: f64 = observations.iter().map(|it| it.finished.seconds_since(it.sent)).sum();
+    if observations.is_empty() { USUAL_LATENCY_S } else { took_s / observations.len() as f64 }
 }
 
 /// What stands where an account id stood.

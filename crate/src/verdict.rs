@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::{Mechanism, MechanismId, QuotaKind};
+use crate::{Mechanism, MechanismId, Observation, QuotaKind};
 
 /// What a trace shows, how sure that is, and what it cannot tell.
 #[derive(Clone, Debug, Serialize)]
@@ -119,6 +119,19 @@ pub struct Spent {
     pub requests: u64,
     /// Minutes of the endpoint's time, from the first request to the last response.
     pub minutes: f64,
+}
+
+impl Spent {
+    pub(crate) fn of(observations: &[Observation]) -> Self {
+        let admitted = observations.iter().filter(|observation| observation.outcome().is_admitted());
+        let first = observations.iter().map(|observation| observation.sent).min();
+        let last = observations.iter().map(|observation| observation.finished).max();
+        Self {
+            tokens: admitted.map(Observation::used).sum(),
+            requests: observations.iter().map(|o| 1 + u64::from(o.hidden_retries)).sum(),
+            minutes: first.zip(last).map_or(0.0, |(first, last)| last.seconds_since(first) / 60.0),
+        }
+    }
 }
 
 impl Candidate {

@@ -14,6 +14,7 @@ use pingora_limits::rate::{PROPORTIONAL_RATE_ESTIMATE_CALC_FN, Rate};
 use rate_guard_core::cores::{
     ApproximateSlidingWindowCore, FixedWindowCounterCore, SlidingWindowCounterCore,
 };
+use rate_guard_core::rate_limit::RateLimitCore;
 use throttle_net::SlidingWindowLog;
 use tokio::sync::Mutex;
 
@@ -47,8 +48,10 @@ fn scaled() -> Clock {
     Clock::scaled(60).unwrap()
 }
 
-fn scaled_ns(clock: Clock) -> u64 {
-    clock.now().as_nanos().cast_unsigned()
+/// A limiter that takes the time as an argument, in nanoseconds, on the scaled clock.
+fn in_scaled_time(limiter: impl RateLimitCore) -> impl FnMut(u32) -> bool {
+    let clock = scaled();
+    move |tokens| limiter.try_acquire_at(clock.now().as_nanos().cast_unsigned(), tokens.into()).is_ok()
 }
 
 /// GCRA with a burst other than the quota.
@@ -107,8 +110,7 @@ async fn throttle_net_log_until_exhausted() {
 #[tokio::test]
 async fn rate_guard_window() {
     measured("rate-guard-window", MechanismId::FixedWindow, || {
-        let (clock, window) = (scaled(), FixedWindowCounterCore::new(LIMIT.into(), SCALED_MINUTE_NS));
-        move |tokens| window.try_acquire_at(scaled_ns(clock), tokens.into()).is_ok()
+        in_scaled_time(FixedWindowCounterCore::new(LIMIT.into(), SCALED_MINUTE_NS))
     })
     .await;
 }
@@ -117,8 +119,7 @@ async fn rate_guard_window() {
 #[tokio::test]
 async fn rate_guard_counter() {
     measured("rate-guard-counter", MechanismId::SlidingCounter, || {
-        let (clock, counter) = (scaled(), ApproximateSlidingWindowCore::new(LIMIT.into(), SCALED_MINUTE_NS));
-        move |tokens| counter.try_acquire_at(scaled_ns(clock), tokens.into()).is_ok()
+        in_scaled_time(ApproximateSlidingWindowCore::new(LIMIT.into(), SCALED_MINUTE_NS))
     })
     .await;
 }
@@ -127,8 +128,7 @@ async fn rate_guard_counter() {
 #[tokio::test]
 async fn rate_guard_slots() {
     measured("rate-guard-slots", MechanismId::SlidingLog, || {
-        let (clock, slots) = (scaled(), SlidingWindowCounterCore::new(LIMIT.into(), SCALED_MINUTE_NS / 6, 6));
-        move |tokens| slots.try_acquire_at(scaled_ns(clock), tokens.into()).is_ok()
+        in_scaled_time(SlidingWindowCounterCore::new(LIMIT.into(), SCALED_MINUTE_NS / 6, 6))
     })
     .await;
 }

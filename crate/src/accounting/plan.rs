@@ -111,16 +111,8 @@ pub(super) fn next_probe(belief: &Belief, terms: &Terms) -> Option<Probe> {
     });
     let now = Imagined { futures: futures.collect(), shares, each: each as f64 };
 
-    let mut alone = Vec::new();
-    for at in DELAYS_S.map(|delay_s| terms.from.plus_seconds(delay_s)).into_iter().chain(now.ready(terms)) {
-        let then = now.at(at, terms.latency_s);
-        for max_tokens in terms.max_tokens() {
-            for input_tokens in then.sizes(max_tokens, terms) {
-                let probe = Probe { at, input_tokens, max_tokens };
-                alone.push(Choice { probe, gain: then.gain(&probe), cost_s: terms.cost_s(&probe) });
-            }
-        }
-    }
+    let later = DELAYS_S.map(|delay_s| terms.from.plus_seconds(delay_s)).into_iter().chain(now.ready(terms));
+    let mut alone: Vec<Choice> = later.flat_map(|at| now.choices(at, terms)).collect();
     alone.sort_by(|a, b| b.rate().total_cmp(&a.rate()));
     let fills = [terms.from].into_iter().chain(now.ready(terms)).flat_map(|at| terms.fills(at));
     let once =
@@ -217,6 +209,19 @@ impl Imagined {
         then
     }
 
+    /// The requests at `at` that separate the futures.
+    fn choices(&self, at: Timestamp, terms: &Terms) -> Vec<Choice> {
+        let then = self.at(at, terms.latency_s);
+        let mut choices = Vec::new();
+        for max_tokens in terms.max_tokens() {
+            for input_tokens in then.sizes(max_tokens, terms) {
+                let probe = Probe { at, input_tokens, max_tokens };
+                choices.push(Choice { probe, gain: then.gain(&probe), cost_s: terms.cost_s(&probe) });
+            }
+        }
+        choices
+    }
+
     /// Inputs that separate the futures, by what they have room for.
     fn sizes(&self, max_tokens: u32, terms: &Terms) -> Vec<u64> {
         let room = |future: &Future| {
@@ -276,19 +281,10 @@ impl Imagined {
             after.futures.iter_mut().for_each(|future| last.happen(future, terms));
         }
         let spent_s = f64::from(times) * terms.own_cost_s(&first);
-        let mut choices = Vec::new();
-        for delay_s in SECOND_DELAYS_S {
-            let at = last.at.plus_seconds(terms.latency_s + delay_s);
-            let then = after.at(at, terms.latency_s);
-            for max_tokens in terms.max_tokens() {
-                for input_tokens in then.sizes(max_tokens, terms) {
-                    let second = Probe { at, input_tokens, max_tokens };
-                    let cost_s = terms.cost_s(&second) + spent_s;
-                    choices.push(Choice { probe: first, gain: then.gain(&second), cost_s });
-                }
-            }
-        }
-        choices.into_iter().max_by(|a, b| a.rate().total_cmp(&b.rate()))
+        let later = SECOND_DELAYS_S.map(|delay_s| last.at.plus_seconds(terms.latency_s + delay_s));
+        let seconds = later.into_iter().flat_map(|at| after.choices(at, terms));
+        let choices = seconds.map(|it| Choice { probe: first, cost_s: it.cost_s + spent_s, ..it });
+        choices.max_by(|a, b| a.rate().total_cmp(&b.rate()))
     }
 }
 

@@ -1,8 +1,9 @@
 use super::belief::Effort;
 use super::evidence::Evidence;
-use super::plan::{BIAS_OF_THE_BEST, Probe, SMALLEST, Terms, USUAL_LATENCY_S, next_probe};
+use super::plan::{BIAS_OF_THE_BEST, Probe, SMALLEST, Terms, next_probe};
 use super::posterior::Posterior;
 use super::{Assumptions, analyze};
+use crate::trace::mean_latency_s;
 use crate::{Candidate, Conclusion, Observation, Timestamp, Verdict};
 
 /// While searching; the announcement is checked with more particles, drawn anew.
@@ -136,7 +137,7 @@ impl Inquiry {
             posterior,
             &Terms {
                 from: now,
-                latency_s: self.latency_s(),
+                latency_s: mean_latency_s(&self.observations),
                 sizes: (SMALLEST.min(self.largest), self.largest),
                 quota: self.quota(),
                 scepticism: BIAS_OF_THE_BEST,
@@ -161,11 +162,5 @@ impl Inquiry {
 
     fn quota(&self) -> f64 {
         self.assumptions.tpm.unwrap_or(self.largest).min(self.largest) as f64
-    }
-
-    fn latency_s(&self) -> f64 {
-        let seen = self.observations.iter().map(|o| o.finished.seconds_since(o.sent));
-        let count = self.observations.len() as f64;
-        if count == 0.0 { USUAL_LATENCY_S } else { seen.sum::<f64>() / count }
     }
 }

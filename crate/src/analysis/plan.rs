@@ -8,6 +8,7 @@ use super::noise::outcome_probability;
 use super::posterior::Posterior;
 use super::prior::Class;
 use super::sweep::{Imagined, Sweep, best_size};
+use crate::trace::USUAL_LATENCY_S;
 use crate::{Candidate, QuotaKind, Timestamp};
 
 /// Particles that are imagined forward, shared by the groups of classes that are left, and the most of one group.
@@ -35,8 +36,6 @@ const TELLING: f64 = 0.5;
 const REQUEST_COST_S: f64 = 1.0;
 const QUOTA_COST_S: f64 = 25.0;
 
-/// How long requests take where none has been seen, in seconds.
-pub(super) const USUAL_LATENCY_S: f64 = 1.0;
 /// The smallest request that makes sense, in tokens.
 pub(super) const SMALLEST: u64 = 24;
 

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use super::Response;
 use crate::{Error, Outcome, ThrottleMessage};
 
@@ -10,9 +12,15 @@ pub struct Diagnosis {
     pub remedy: String,
 }
 
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.what, self.remedy)
+    }
+}
+
 impl From<Diagnosis> for Error {
     fn from(diagnosis: Diagnosis) -> Self {
-        Self::setup(format!("{}; {}", diagnosis.what, diagnosis.remedy))
+        Self::setup(diagnosis.to_string())
     }
 }
 

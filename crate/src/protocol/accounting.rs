@@ -1,6 +1,8 @@
 use super::TINY_TOKENS;
+use super::pace::{Pace, send_at};
 use crate::accounting::{ACCOUNTING, Auditor, Terms};
 use crate::tester::BURNDOWN_AT_WORST;
+use crate::trace::mean_latency_s;
 use crate::{BedrockTpmTester, Observation, Result, Settings, Timestamp, Verdict};
 
 /// Minutes of the endpoint's time, and requests, after which an audit ends: what is open then stays open.
@@ -8,8 +10,6 @@ const MINUTES: f64 = 12.0;
 const REQUESTS: usize = 60;
 /// Quotas of tokens that an audit may need, output that costs what it may at worst included.
 const QUOTAS: u64 = 12;
-/// How long requests take until it is known, in seconds.
-const USUAL_LATENCY_S: f64 = 1.0;
 
 /// The accounting phase, after the mechanism is known: each request is chosen by what the ones before have shown, until
 /// every question is answered or no request is expected to tell more.
@@ -44,8 +44,8 @@ impl Audit {
     /// a quota of tokens. [`BedrockTpmTester::findings`] says what was found.
     ///
     /// # Errors
-    /// A setup error if requests fail three times in a row; an output error if the trace cannot be written. What was
-    /// observed before is in the trace.
+    /// A setup error if requests keep failing; an output error if the trace cannot be written. What was observed
+    /// before is in the trace.
     pub async fn run(&self, tester: &mut BedrockTpmTester, verdict: &Verdict) -> Result<()> {
         let Ok(mut auditor) = Auditor::new(tester.trace().observations(), verdict, &tester.assumptions())
         else {
@@ -53,32 +53,25 @@ impl Audit {
         };
         let clock = tester.clock();
         let deadline = clock.now().plus_seconds(60.0 * self.minutes);
-        let mut thinking_s = 0.0;
+        let mut pace = Pace::new(clock);
         tester.begin_phase(ACCOUNTING);
         for _ in 0..REQUESTS {
-            let asked = clock.now();
-            let terms = terms(tester, &auditor, asked.plus_seconds(thinking_s));
-            let Some(probe) = auditor.next(&terms).filter(|probe| probe.at <= deadline) else { break };
-            thinking_s = clock.now().seconds_since(asked);
-            if probe.at > clock.now() {
-                tester.wait_until(probe.at).await;
-            }
-            match tester.make_request_with(probe.input_tokens, probe.max_tokens).await {
-                Err(error) if error.is_budget() => break,
-                observed => auditor.observe(&observed?),
-            }
-            tester.give_up_on_failures()?;
+            let probe = pace.think(|from| auditor.next(&terms(tester, &auditor, from)));
+            let Some(probe) = probe.filter(|probe| probe.at <= deadline) else { break };
+            let send = async |tester: &mut BedrockTpmTester| {
+                tester.make_request_with(probe.input_tokens, probe.max_tokens).await
+            };
+            let Some(observation) = send_at(probe.at, tester, send).await? else { break };
+            auditor.observe(&observation);
         }
         Ok(())
     }
 }
 
 fn terms(tester: &BedrockTpmTester, auditor: &Auditor, from: Timestamp) -> Terms {
-    let seen = tester.trace().observations();
-    let took_s: f64 = seen.iter().map(|seen| seen.finished.seconds_since(seen.sent)).sum();
     Terms {
         from,
-        latency_s: if seen.is_empty() { USUAL_LATENCY_S } else { took_s / seen.len() as f64 },
+        latency_s: mean_latency_s(tester.trace().observations()),
         smallest: TINY_TOKENS,
         largest: auditor.ceiling().min(tester.largest_probe()),
         budget: tester.budget_left(),

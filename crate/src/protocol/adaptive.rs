@@ -1,4 +1,5 @@
 use super::check_quotas;
+use super::pace::{Pace, send_at};
 use crate::analysis::TOO_MANY_REQUESTS;
 use crate::{BedrockTpmTester, Inquiry, Next, Result, Settings, Timestamp};
 
@@ -45,13 +46,11 @@ impl Adaptive {
     /// A budget error if the budget does not allow a single request; a setup error if requests keep failing or
     /// none is answered; an output error if the trace cannot be written. What was observed before is in the trace.
     pub async fn run(&self, tester: &mut BedrockTpmTester) -> Result<()> {
-        let clock = tester.clock();
         let mut inquiry = Inquiry::new(tester.assumptions(), tester.largest_probe());
         tester.trace().observations().iter().for_each(|observation| inquiry.observe(observation));
-        let mut thinking_s = 0.0;
+        let mut pace = Pace::new(tester.clock());
         loop {
-            let asked = clock.now();
-            let (phase, probe) = match inquiry.next(asked.plus_seconds(thinking_s)) {
+            let (phase, probe) = match pace.think(|from| inquiry.next(from)) {
                 Next::Search(probe) => ("search", probe),
                 Next::Challenge(probe) => ("challenge", probe),
                 Next::Done => {
@@ -65,15 +64,9 @@ impl Adaptive {
                 return tester.give_up_unanswered();
             }
             tester.begin_phase(phase);
-            thinking_s = clock.now().seconds_since(asked);
-            if probe.at > clock.now() {
-                tester.wait_until(probe.at).await;
-            }
-            match tester.make_bedrock_request(probe.tokens).await {
-                Err(error) if error.is_budget() && !tester.trace().observations().is_empty() => return Ok(()),
-                observed => inquiry.observe(&observed?),
-            }
-            tester.give_up_on_failures()?;
+            let send = async |tester: &mut BedrockTpmTester| tester.make_bedrock_request(probe.tokens).await;
+            let Some(observation) = send_at(probe.at, tester, send).await? else { return Ok(()) };
+            inquiry.observe(&observation);
         }
     }
 }

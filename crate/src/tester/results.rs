@@ -63,7 +63,6 @@ impl BedrockTpmTester {
     }
 
     pub(crate) fn assumptions(&self) -> Assumptions {
-        let Settings { tpm, rpm, confidence, seed, .. } = self.settings;
-        Assumptions { tpm, rpm, confidence, seed }
+        self.settings.assumptions()
     }
 }

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use crate::error::check_range;
 use crate::trace::WITHOUT_ACCOUNT;
-use crate::{Error, Result, Timeouts, Trace};
+use crate::{Assumptions, Error, Result, Timeouts, Trace};
 
 /// How a tester measures.
 #[derive(Clone, Debug)]
@@ -55,11 +55,9 @@ impl Settings {
     /// # Errors
     /// A usage error that names the setting and its range.
     pub fn validated(self) -> Result<Self> {
-        check_range("tokens per minute", self.tpm.unwrap_or(1) as f64, 1.0, 1e12)?;
-        check_range("requests per minute", self.rpm.unwrap_or(1) as f64, 1.0, 1e12)?;
+        self.assumptions().validated()?;
         check_range("max_tokens", f64::from(self.max_tokens), 1.0, 1e6)?;
         check_range("token budget", self.budget_tokens.unwrap_or(1) as f64, 1.0, 1e12)?;
-        check_range("confidence", self.confidence, 0.5, 0.9999)?;
         if self.model.trim().is_empty() {
             return Err(Error::usage("the model is empty; name a model id, inference profile or ARN"));
         }
@@ -69,6 +67,11 @@ impl Settings {
             ));
         }
         Ok(self)
+    }
+
+    pub(super) fn assumptions(&self) -> Assumptions {
+        let Self { tpm, rpm, confidence, seed, .. } = *self;
+        Assumptions { tpm, rpm, confidence, seed }
     }
 
     pub(super) fn open_trace(&self) -> Result<Trace> {

@@ -84,7 +84,7 @@ impl BedrockTpmTester {
     fn restore_emulator(&self) {
         let Some((emulator, _)) = &self.emulator else { return };
         for observation in self.trace.observations().iter().filter(|o| o.outcome().is_admitted()) {
-            emulator.charge(observation.sent, observation.settled(1).unwrap_or(observation.tokens_estimated));
+            emulator.charge(observation.sent, observation.used());
         }
     }
 

@@ -34,7 +34,7 @@ impl Summary {
             match observation.outcome() {
                 Outcome::Admitted => {
                     row.admitted += 1;
-                    row.tokens += observation.settled(1).unwrap_or(observation.tokens_estimated);
+                    row.tokens += observation.used();
                 }
                 Outcome::Throttled(_) => row.throttled += 1,
                 Outcome::Failed => row.failed += 1,

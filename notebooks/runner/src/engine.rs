@@ -28,6 +28,8 @@ pub struct CellRun {
     pub count: usize,
     /// In nbformat: the streams, then the value shown, then the error.
     pub outputs: Vec<Value>,
+    /// How long it took, as evcxr says of cells that compile.
+    pub took: Option<Duration>,
     /// Why it failed, if it did.
     pub failure: Option<Failure>,
 }
@@ -40,7 +42,7 @@ impl Engine {
     pub fn start() -> Result<Self> {
         let start = || {
             let (mut context, lines) = CommandContext::new()?;
-            context.execute(":opt 0\n:linker system")?;
+            context.execute(":opt 0\n:linker system\n:timing")?;
             Ok(Self { context, lines, count: 0 })
         };
         start().map_err(|error: Error| anyhow!("evcxr does not start: {error}"))
@@ -67,10 +69,11 @@ impl Engine {
             .filter(|(_, lines)| !lines.is_empty())
             .map(|(name, lines)| notebook::stream(name, &(lines.join("\n") + "\n")))
             .collect();
+        let took = result.as_ref().ok().and_then(|shown| shown.timing);
         let shown = result.ok().filter(|shown| !shown.is_empty());
         outputs.extend(shown.map(|shown| notebook::execute_result(self.count, shown.content_by_mime_type)));
         outputs.extend(failure.as_ref().map(|it| notebook::error(it.kind, &it.message, &it.details)));
-        CellRun { count: self.count, outputs, failure }
+        CellRun { count: self.count, outputs, took, failure }
     }
 
     /// The tap's marks and the other lines on standard error, of a cell that ran to its end `runs` times.

@@ -6,7 +6,6 @@ use bedrock_tpm_runner::{Build, Engine, Notebook, is_worker, play_role, run_in_w
 use clap::Parser;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
 
 /// Execute a Rust notebook and save its outputs.
 ///
@@ -63,16 +62,12 @@ fn execute(path: &Path, out: &Path) -> Result<bool> {
     notebook.code_cells().for_each(|mut cell| cell.set_outputs(None, Vec::new()));
     notebook.write(out)?;
     let sources: Vec<String> = notebook.code_cells().map(|cell| cell.source()).collect();
-    let (engine, seconds) = timed(Engine::start);
-    let mut engine = engine?;
-    eprintln!("{seconds:7.2} s  evcxr started");
+    let mut engine = Engine::start()?;
+    eprintln!("{:>9}  evcxr started", "");
     for (index, source) in sources.iter().enumerate().filter(|(_, source)| !source.trim().is_empty()) {
-        let (run, seconds) = timed(|| engine.run(source));
-        eprintln!(
-            "{seconds:7.2} s  cell {}: {}",
-            run.count,
-            source.trim().lines().next().unwrap_or_default()
-        );
+        let run = engine.run(source);
+        let took = run.took.map_or_else(String::new, |took| format!("{:.2} s", took.as_secs_f64()));
+        eprintln!("{took:>9}  cell {}: {}", run.count, source.trim().lines().next().unwrap_or_default());
         if let Some(mut cell) = notebook.code_cells().nth(index) {
             cell.set_outputs(Some(run.count), run.outputs);
         }
@@ -87,11 +82,4 @@ fn execute(path: &Path, out: &Path) -> Result<bool> {
         }
     }
     Ok(true)
-}
-
-#[expect(clippy::disallowed_methods, reason = "what a cell takes is for people, nothing is computed from it")]
-fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
-    let start = Instant::now();
-    let done = work();
-    (done, start.elapsed().as_secs_f64())
 }

@@ -1,0 +1,7 @@
+//! What people look at: the chart, the report and the verdict as text.
+
+mod chart;
+mod fixture;
+mod notebook;
+mod remaining;
+mod report;
