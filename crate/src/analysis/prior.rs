@@ -39,7 +39,7 @@ const CONTINUOUS: f64 = 0.6;
 const SLOTTED: f64 = 0.15;
 const USUAL_SLOTS: &[f64] = &[1.0, 2.0, 3.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0];
 /// How often there are two limits at once, as against any one mechanism's seventh.
-const TWO_AT_ONCE: f64 = 0.03;
+const TWO_AT_ONCE: f64 = 0.01;
 const BESIDE_A_BURST_LIMIT: [MechanismId; 4] = [
     MechanismId::FixedWindow,
     MechanismId::AnchoredWindow,
