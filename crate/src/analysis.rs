@@ -44,7 +44,7 @@ pub struct Assumptions {
     pub tpm: Option<u64>,
     /// The stated quota of requests per minute, if known.
     pub rpm: Option<u64>,
-    /// A mechanism is named, and the clock question answered, at this probability or more; 0.5 to 1.
+    /// A mechanism is named, and the clock question answered, at this probability or more; 0.5 to 0.9999.
     pub confidence: f64,
     /// Seed of the sampler: same seed, same verdict.
     pub seed: u64,
@@ -90,15 +90,12 @@ fn judge(
 ) -> Verdict {
     let binding = binding(evidence, posterior, assumptions.confidence);
     let watched_a_window = !matches!(binding, Binding::None | Binding::Quota(QuotaKind::TokensPerDay));
+    let may_name = watched_a_window && observations.len() < TOO_MANY_REQUESTS;
     let ranked = rank(posterior, evidence, observations);
     let leader = &ranked[0];
     let conclusion = match leader.mechanism {
         Candidate::SomethingElse if watched_a_window && leader.probability > 0.5 => Conclusion::NoneOfThese,
-        Candidate::Known(id)
-            if watched_a_window
-                && observations.len() < TOO_MANY_REQUESTS
-                && leader.probability >= assumptions.confidence =>
-        {
+        Candidate::Known(id) if may_name && leader.probability >= assumptions.confidence => {
             Conclusion::Mechanism(id)
         }
         _ => Conclusion::Inconclusive,
@@ -110,7 +107,7 @@ fn judge(
     ];
     let clock_question = answers
         .into_iter()
-        .filter(|_| watched_a_window && observations.len() < TOO_MANY_REQUESTS)
+        .filter(|_| may_name)
         .find(|(_, probability)| *probability >= assumptions.confidence)
         .map_or(ClockAnswer::Unknown, |(answer, _)| answer);
     let mut verdict = Verdict {

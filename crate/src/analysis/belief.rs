@@ -4,6 +4,7 @@ use rand_pcg::Pcg64Mcg;
 use super::draw::Stated;
 use super::evidence::Evidence;
 use super::hypothesis::Hypothesis;
+use super::noise::SMALL;
 use super::prior::{Class, DIMENSIONS, Point, TOGETHER};
 use super::replay::Replay;
 use crate::{QuotaKind, Timestamp};
@@ -13,8 +14,6 @@ const RESAMPLE_BELOW: f64 = 0.5;
 
 /// The prior's particles are thinned out after so many observations at the latest.
 const THINNED_AFTER: usize = 12;
-/// A product of probabilities that is about to vanish.
-const SMALL: f64 = 1e-100;
 
 /// The posterior of one class, as weighted particles, and how well the class has predicted the trace so far.
 ///

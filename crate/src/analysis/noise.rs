@@ -12,8 +12,8 @@ const EDGE: f64 = 0.002;
 
 /// So many widths away from the edge, nothing is uncertain.
 const FAR: f64 = 16.0;
-/// Weights are scaled up before they vanish.
-const SMALL: f64 = 1e-100;
+/// A product of probabilities that is about to vanish.
+pub(super) const SMALL: f64 = 1e-100;
 
 /// What is known of the two rates after the outcomes so far.
 #[derive(Clone, Copy, Debug)]

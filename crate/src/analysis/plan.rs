@@ -222,9 +222,10 @@ impl Terms {
     /// The imagined worlds after a probe was admitted, or rejected.
     fn after(&self, imagined: &[Imagined], probe: &Choice, admitted: bool) -> Vec<Imagined> {
         let (at, size) = (self.decided(probe.at), probe.sweep.size);
+        let [if_fits, if_not] = [true, false].map(|fits| outcome_probability(fits, admitted));
         let mut after = imagined.to_vec();
         for one in &mut after {
-            one.weight *= outcome_probability(one.fits(at, size), admitted);
+            one.weight *= if one.fits(at, size) { if_fits } else { if_not };
             if admitted {
                 one.charge(at, size);
             }

@@ -125,6 +125,8 @@ struct Tally {
     of_class: Vec<f64>,
     admitted_of_class: Vec<f64>,
     count: Vec<u32>,
+    /// The probability of being admitted, of what fits and of what does not.
+    passes: [f64; 2],
 }
 
 impl Tally {
@@ -135,8 +137,9 @@ impl Tally {
             of_class[one.class] += one.weight;
             count[one.class] += 1;
         }
+        let passes = [true, false].map(|fits| outcome_probability(fits, true));
         let total = of_class.iter().sum();
-        Self { total, admitted: 0.0, of_class, admitted_of_class: vec![0.0; classes], count }
+        Self { total, admitted: 0.0, of_class, admitted_of_class: vec![0.0; classes], count, passes }
     }
 
     fn admit(&mut self, one: &Imagined) {
@@ -148,9 +151,8 @@ impl Tally {
     ///
     /// Entropies of few samples come out too low; what looks like information is their noise.
     fn gain(&self, scepticism: f64) -> (f64, f64) {
-        let observed = |share: f64| {
-            share * outcome_probability(true, true) + (1.0 - share) * outcome_probability(false, true)
-        };
+        let [if_fits, if_not] = self.passes;
+        let observed = |share: f64| share * if_fits + (1.0 - share) * if_not;
         let share = self.admitted / self.total;
         let overall = entropy(observed(share));
         let of_class = self.of_class.iter().zip(&self.admitted_of_class).zip(&self.count);
