@@ -118,6 +118,7 @@ struct VerdictTable<'a> {
     clock: String,
     binding: &'static str,
     ranked: Vec<Share<'a>>,
+    summary: &'a str,
     reasons: &'a [String],
     warnings: &'a [String],
 }
@@ -145,6 +146,7 @@ impl<'a> VerdictTable<'a> {
             clock: verdict.clock_sentence(),
             binding: verdict.binding.id(),
             ranked: ranked.collect(),
+            summary: &verdict.summary,
             reasons: &verdict.reasons,
             warnings: &verdict.warnings,
         }
