@@ -19,6 +19,8 @@ pub(crate) struct Prediction {
     pub kind: QuotaKind,
     /// Whether it agrees with each observation; `None` for requests that failed, which are no evidence.
     pub agrees: Vec<Option<bool>>,
+    /// When it decided on each observation: the first end of the request at which it agrees.
+    pub decided: Vec<Timestamp>,
     rules: Rules,
 }
 
@@ -33,7 +35,7 @@ impl Prediction {
     /// Of the two most probable mechanisms that can be replayed, the winner first; none if no quota rejected anything.
     ///
     /// An outcome contradicts a mechanism only if nothing that is unknown explains it: the instant of admission, taken
-    /// at both ends of each request; whether failures were charged; and, of tokens, 2 % of the quota. A verdict does
+    /// at either end of each request; whether failures were charged; and, of tokens, 2 % of the quota. A verdict does
     /// not say how much of a request has to fit, nor whether rejected requests count: both are taken as they contradict
     /// the winner least. Nor does it say what the runner-up counts, which is what contradicts that one least. Others'
     /// traffic is left out: a mechanism that needs it is contradicted.
@@ -48,8 +50,8 @@ impl Prediction {
             };
             let readings = kinds.iter().flat_map(|kind| rules.iter().map(|rules| (*kind, *rules)));
             let read = readings.map(|(kind, rules)| {
-                let agrees = rules.agreement(observations, mechanism, kind);
-                Self { mechanism, probability, kind, agrees, rules }
+                let (agrees, decided) = rules.agreement(observations, mechanism, kind);
+                Self { mechanism, probability, kind, agrees, decided, rules }
             });
             predictions.extend(read.min_by_key(Self::contradicted));
         }
@@ -95,87 +97,74 @@ impl Rules {
         }
     }
 
+    /// Whether the mechanism agrees with each request, and when it decides on it at the earliest.
     fn agreement(
         self,
         observations: &[Observation],
         mechanism: Mechanism,
         kind: QuotaKind,
-    ) -> Vec<Option<bool>> {
-        let quota = (mechanism, kind);
-        let early = self.possible(observations, quota, (|seen| seen.sent, false));
-        let late = self.possible(observations, quota, (|seen| seen.finished.max(seen.sent), true));
-        let possible = early.into_iter().zip(late);
-        let agrees = |(seen, (early, late)): (&Observation, ([bool; 2], [bool; 2]))| match seen.outcome() {
-            Outcome::Admitted => Some(early[0] || late[0]),
-            Outcome::Throttled(_) => Some(early[1] || late[1]),
-            Outcome::Failed => None,
-        };
-        observations.iter().zip(possible).map(agrees).collect()
+    ) -> (Vec<Option<bool>>, Vec<Timestamp>) {
+        let early =
+            self.decisions(observations, Replay::new(mechanism, kind), |seen| [seen.sent, seen.finished]);
+        let late =
+            self.decisions(observations, Replay::new(mechanism, kind), |seen| [seen.finished, seen.sent]);
+        let is_evidence = |seen: &Observation| seen.outcome() != Outcome::Failed;
+        let agrees = observations.iter().zip(early.iter().zip(late));
+        let agrees =
+            agrees.map(|(seen, (early, late))| is_evidence(seen).then_some(early.agrees || late.agrees));
+        (agrees.collect(), early.iter().map(|decision| decision.at).collect())
     }
 
-    /// Whether each request may have been admitted, and may have been throttled, where requests are decided on at
-    /// `decided` and failures are charged or not.
-    fn possible(
+    /// Decisions at the first of the `ends` at which they agree with what was observed.
+    fn decisions(
         self,
         observations: &[Observation],
-        (mechanism, kind): (Mechanism, QuotaKind),
-        (decided, failed_count): (fn(&Observation) -> Timestamp, bool),
-    ) -> Vec<[bool; 2]> {
-        let unsure = match kind {
+        mut replay: Replay,
+        ends: fn(&Observation) -> [Timestamp; 2],
+    ) -> Vec<Decided> {
+        let unsure = match replay.kind {
             QuotaKind::Requests => 0.0,
-            QuotaKind::Tokens | QuotaKind::TokensPerDay => TOKENS_UNSURE * mechanism.ceiling() as f64,
+            QuotaKind::Tokens | QuotaKind::TokensPerDay => TOKENS_UNSURE * replay.ceiling as f64,
         };
-        let mut replay = Replay::new(mechanism, kind);
-        let mut possible = vec![[false; 2]; observations.len()];
-        for step in Replay::steps(observations, decided) {
-            let seen = step.seen;
-            if !step.settles {
-                let needed = self.admission.needs(kind.cost(seen.reserved())) as f64;
-                let left = [seen.sent, seen.finished].map(|at| replay.remaining(at));
-                let [least, most] = [left[0].min(left[1]), left[0].max(left[1])];
-                possible[step.index] = [needed <= most + unsure, needed > least - unsure];
+        let decide = |seen: &Observation| {
+            let needed = self.admission.needs(replay.kind.cost(seen.reserved())) as f64;
+            let agrees = |at: &Timestamp, unsure: f64| match seen.outcome() {
+                Outcome::Admitted => needed <= replay.remaining(*at) + unsure,
+                Outcome::Throttled(_) => needed > replay.remaining(*at) - unsure,
+                Outcome::Failed => true,
+            };
+            let ends = ends(seen);
+            let at = |unsure| ends.into_iter().find(|at| agrees(at, unsure));
+            let agreed = at(0.0).or_else(|| at(unsure));
+            let decided = Decided { at: agreed.unwrap_or(ends[0]), agrees: agreed.is_some() };
+            // Failures are charged by those that decide late.
+            if self.count(seen.outcome(), ends[0] > seen.sent) {
+                replay.charge(decided.at, seen);
+                replay.settle(decided.at, seen);
             }
-            if self.count(seen.outcome(), failed_count) {
-                replay.take(&step);
-            }
-        }
-        possible
+            decided
+        };
+        observations.iter().map(decide).collect()
     }
+}
+
+/// When a mechanism decides on a request, and whether as was observed.
+struct Decided {
+    at: Timestamp,
+    agrees: bool,
 }
 
 /// A mechanism, fresh before the first request, led along what was observed: the outcomes, not its own decisions,
 /// drive it.
 pub(crate) struct Replay {
     limiter: AnyLimiter,
+    ceiling: u64,
     kind: QuotaKind,
-}
-
-/// An instant at which a request changes what is left of a quota.
-pub(crate) struct Step<'a> {
-    pub at: Timestamp,
-    pub seen: &'a Observation,
-    index: usize,
-    /// When the request was decided on.
-    decided: Timestamp,
-    /// Its actual use replaces what it reserved.
-    settles: bool,
 }
 
 impl Replay {
     pub fn new(mechanism: Mechanism, kind: QuotaKind) -> Self {
-        Self { limiter: mechanism.limiter(), kind }
-    }
-
-    /// The steps of all requests, in the order of time, where a request is decided on at `decided`.
-    pub fn steps(observations: &[Observation], decided: fn(&Observation) -> Timestamp) -> Vec<Step<'_>> {
-        let both = |(index, seen): (usize, _)| {
-            let decided = decided(seen);
-            let step = |at, settles| Step { at, seen, index, decided, settles };
-            [step(decided, false), step(seen.finished, true)]
-        };
-        let mut steps: Vec<_> = observations.iter().enumerate().flat_map(both).collect();
-        steps.sort_by_key(|step| (step.at, step.settles));
-        steps
+        Self { limiter: mechanism.limiter(), ceiling: mechanism.ceiling(), kind }
     }
 
     /// What would be left at `at`; negative after requests that did not fit.
@@ -183,13 +172,17 @@ impl Replay {
         self.limiter.remaining(at)
     }
 
-    /// Counts a step.
-    pub fn take(&mut self, Step { at, seen, decided, settles, .. }: &Step<'_>) {
+    /// Counts what a request reserves.
+    pub fn charge(&mut self, at: Timestamp, seen: &Observation) {
+        self.limiter.charge(at, self.kind.cost(seen.reserved()));
+    }
+
+    /// Counts, at the end of a request that was charged at `charged_at`, what it used instead of what it reserved.
+    pub fn settle(&mut self, charged_at: Timestamp, seen: &Observation) {
         let reserved = self.kind.cost(seen.reserved());
         match seen.settled(1).map(|used| self.kind.cost(used)) {
-            _ if !settles => self.limiter.charge(*at, reserved),
-            Some(used) if used > reserved => self.limiter.charge(*at, used - reserved),
-            Some(used) => self.limiter.refund(*at, *decided, reserved - used),
+            Some(used) if used > reserved => self.limiter.charge(seen.finished, used - reserved),
+            Some(used) => self.limiter.refund(seen.finished, charged_at, reserved - used),
             None => {}
         }
     }

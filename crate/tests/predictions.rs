@@ -93,6 +93,19 @@ fn what_the_unknown_instant_of_admission_explains_is_no_contradiction() {
 }
 
 #[test]
+fn a_request_counts_from_the_instant_at_which_it_can_have_been_admitted() {
+    // It leaves before the window that began with the first request is over, and returns after it.
+    let mut run: Vec<_> = classic_run().into_iter().take(9).collect();
+    run.push(observation("turn", "opens the next window", 94.8, 200));
+    run.push(observation("turn", "does not fit into it", 100.0, 429));
+    for (seen, tokens) in run[9..].iter_mut().zip([6_000, 3_000]) {
+        (seen.tokens_estimated, seen.input_tokens) = (tokens, None);
+    }
+    let window = Mechanism::per_minute(MechanismId::AnchoredWindow, 8_000);
+    assert_eq!(said(&run, &only(window, QuotaKind::Tokens)), ["contradicts none of 11 requests"]);
+}
+
+#[test]
 fn a_quota_of_requests_counts_requests() {
     let run = classic_run();
     assert_eq!(said(&run, &only(window(8), QuotaKind::Requests)), ["contradicts none of 15 requests"]);

@@ -84,14 +84,25 @@ fn line(observations: &[Observation], winner: &Prediction, axis: &TimeAxis) -> V
     let mut replay = Replay::new(winner.mechanism, winner.kind);
     let mut points = Vec::new();
     let mut samples = axis.samples(SAMPLES).peekable();
-    let steps = Replay::steps(observations, |seen| seen.sent);
-    for step in steps.iter().filter(|step| winner.counts(step.seen.outcome())) {
-        while let Some(sample) = samples.next_if(|sample| *sample < step.at) {
+    let decided = observations.iter().zip(&winner.decided);
+    let counted = decided.filter(|(seen, _)| winner.counts(seen.outcome()));
+    let mut changes: Vec<_> = counted
+        .flat_map(|(seen, decided)| {
+            [(*decided, false, *decided, seen), (seen.finished, true, *decided, seen)]
+        })
+        .collect();
+    changes.sort_by_key(|(at, settles, ..)| (*at, *settles));
+    for (at, settles, decided, seen) in changes {
+        while let Some(sample) = samples.next_if(|sample| *sample < at) {
             points.push((sample, replay.remaining(sample)));
         }
-        points.push((step.at, replay.remaining(step.at)));
-        replay.take(step);
-        points.push((step.at, replay.remaining(step.at)));
+        points.push((at, replay.remaining(at)));
+        if settles {
+            replay.settle(decided, seen)
+        } else {
+            replay.charge(at, seen)
+        }
+        points.push((at, replay.remaining(at)));
     }
     points.extend(samples.map(|sample| (sample, replay.remaining(sample))));
     points.iter_mut().for_each(|(_, remaining)| *remaining = remaining.max(0.0));
