@@ -20,6 +20,7 @@ pub use plan::Probe;
 
 use crate::error::check_range;
 use crate::text::requests;
+use crate::verdict::summary;
 use crate::{
     Binding, Candidate, ClockAnswer, Conclusion, Observation, QuotaKind, Ranked, Result, Separation, Spent,
     Verdict,
@@ -75,11 +76,12 @@ impl Assumptions {
 pub fn analyze(observations: &[Observation], assumptions: &Assumptions) -> Verdict {
     let evidence = Evidence::from_observations(observations);
     let posterior = Posterior::agreed(&evidence, assumptions, EFFORT);
-    let verdict = judge(observations, assumptions, &evidence, &posterior);
-    match without_late(observations, &evidence) {
-        Some(punctual) => doubted(verdict, observations, assumptions, &punctual),
-        None => verdict,
+    let mut verdict = judge(observations, assumptions, &evidence, &posterior);
+    if let Some(punctual) = without_late(observations, &evidence) {
+        verdict = doubted(verdict, observations, assumptions, &punctual);
     }
+    verdict.summary = summary(&verdict, observations);
+    verdict
 }
 
 fn judge(
@@ -122,6 +124,7 @@ fn judge(
         ranked,
         spent: Spent::of(observations),
         warnings: reasons::warnings(binding, observations, assumptions),
+        summary: String::new(),
         reasons: Vec::new(),
     };
     verdict.reasons = reasons::paragraphs(&verdict, observations, assumptions);

@@ -1,32 +1,40 @@
 //! The same tester without async, for notebooks and scripts.
 //!
-//! One runtime serves every tester of the process. In a notebook it must outlive the cell that made the tester, so
-//! cells share it through one dynamic library.
+//! One runtime serves every tester of the process, but those in virtual time, which have one each. In a notebook it must
+//! outlive the cell that made the tester, so cells share it through one dynamic library.
 
 use std::future::Future;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::{
-    Chart, EmulatorConfig, Error, Event, Observation, Result, Settings, Summary, Target, Timestamp, Trace,
-    Verdict, protocol,
+    Chart, Clock, EmulatorConfig, Error, Event, Observation, Result, Settings, Summary, Target, Timestamp,
+    Trace, Verdict, protocol,
 };
 
-static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(Runtime::new);
+static SHARED: LazyLock<std::io::Result<Runtime>> = LazyLock::new(Runtime::new);
 
-fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
-    match &*RUNTIME {
-        Ok(runtime) => runtime.block_on(future),
-        Err(cause) => Err(Error::setup(format!(
-            "cannot start the threads that requests run on; end other programs and restart: {cause}"
-        ))),
+fn block_on<T>(own: Option<&Runtime>, future: impl Future<Output = Result<T>>) -> Result<T> {
+    match own {
+        Some(runtime) => runtime.block_on(future),
+        None => SHARED.as_ref().map_err(unstartable)?.block_on(future),
     }
 }
 
+fn unstartable(cause: impl std::fmt::Display) -> Error {
+    Error::setup(format!(
+        "cannot start the threads that requests run on; end other programs and restart: {cause}"
+    ))
+}
+
 /// [`crate::BedrockTpmTester`] with blocking calls.
-pub struct BedrockTpmTester(crate::BedrockTpmTester);
+pub struct BedrockTpmTester {
+    tester: crate::BedrockTpmTester,
+    /// The one of virtual time, which nobody else may move on.
+    runtime: Option<Runtime>,
+}
 
 impl BedrockTpmTester {
     /// See [`crate::BedrockTpmTester::connect`].
@@ -34,7 +42,8 @@ impl BedrockTpmTester {
     /// # Errors
     /// As there.
     pub fn connect(target: Target, settings: Settings) -> Result<Self> {
-        block_on(crate::BedrockTpmTester::connect(target, settings)).map(Self)
+        let tester = block_on(None, crate::BedrockTpmTester::connect(target, settings))?;
+        Ok(Self { tester, runtime: None })
     }
 
     /// See [`crate::BedrockTpmTester::emulated`].
@@ -42,17 +51,31 @@ impl BedrockTpmTester {
     /// # Errors
     /// As there.
     pub fn emulated(emulator: EmulatorConfig, settings: Settings) -> Result<Self> {
-        block_on(crate::BedrockTpmTester::emulated(emulator, settings)).map(Self)
+        let tester = block_on(None, crate::BedrockTpmTester::emulated(emulator, settings))?;
+        Ok(Self { tester, runtime: None })
+    }
+
+    /// See [`crate::BedrockTpmTester::simulated`]; in virtual time from `start` on, so waits take no time, and the same
+    /// seeds and calls give the same observations.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn simulated(emulator: EmulatorConfig, start: Timestamp, settings: Settings) -> Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().start_paused(true).build();
+        let runtime = runtime.map_err(unstartable)?;
+        let simulated =
+            async { crate::BedrockTpmTester::simulated(emulator, Clock::virtual_from(start), settings) };
+        Ok(Self { tester: runtime.block_on(simulated)?, runtime: Some(runtime) })
     }
 
     /// See [`crate::BedrockTpmTester::on_event`].
     pub fn on_event(&mut self, listener: impl FnMut(&Event) + Send + 'static) {
-        self.0.on_event(listener);
+        self.tester.on_event(listener);
     }
 
     /// See [`crate::BedrockTpmTester::begin_phase`].
     pub fn begin_phase(&mut self, phase: &str) {
-        self.0.begin_phase(phase);
+        self.tester.begin_phase(phase);
     }
 
     /// See [`crate::BedrockTpmTester::wait_until_second`].
@@ -60,7 +83,7 @@ impl BedrockTpmTester {
     /// # Errors
     /// As there.
     pub fn wait_until_second(&mut self, second: u32) -> Result<Timestamp> {
-        block_on(self.0.wait_until_second(second))
+        block_on(self.runtime.as_ref(), self.tester.wait_until_second(second))
     }
 
     /// See [`crate::BedrockTpmTester::consume_tpm_quota`].
@@ -68,7 +91,7 @@ impl BedrockTpmTester {
     /// # Errors
     /// As there.
     pub fn consume_tpm_quota(&mut self, total_tokens: u64, chunk_tokens: u64) -> Result<Vec<Observation>> {
-        block_on(self.0.consume_tpm_quota(total_tokens, chunk_tokens))
+        block_on(self.runtime.as_ref(), self.tester.consume_tpm_quota(total_tokens, chunk_tokens))
     }
 
     /// See [`crate::BedrockTpmTester::make_bedrock_request`].
@@ -76,7 +99,7 @@ impl BedrockTpmTester {
     /// # Errors
     /// As there.
     pub fn make_bedrock_request(&mut self, tokens: u64) -> Result<Observation> {
-        block_on(self.0.make_bedrock_request(tokens))
+        block_on(self.runtime.as_ref(), self.tester.make_bedrock_request(tokens))
     }
 
     /// Runs the whole classic protocol, or what a resumed trace has left of it.
@@ -84,9 +107,22 @@ impl BedrockTpmTester {
     /// # Errors
     /// As [`protocol::Schedule::run`].
     pub fn run_classic(&mut self) -> Result<()> {
-        let phases = protocol::classic(self.0.settings().tpm, self.0.settings().rpm)?;
-        let schedule = protocol::Schedule::new(phases, self.0.trace(), self.0.clock().now());
-        block_on(schedule.run(&mut self.0))
+        let tester = &mut self.tester;
+        let phases = protocol::classic(tester.settings().tpm, tester.settings().rpm)?;
+        block_on(self.runtime.as_ref(), async {
+            protocol::Schedule::new(phases, tester.trace(), tester.clock().now()).run(tester).await
+        })
+    }
+
+    /// Runs the adaptive protocol; what was observed before counts.
+    ///
+    /// # Errors
+    /// As [`protocol::Adaptive::new`] and [`protocol::Adaptive::run`].
+    pub fn run_adaptive(&mut self) -> Result<()> {
+        let tester = &mut self.tester;
+        block_on(self.runtime.as_ref(), async {
+            protocol::Adaptive::new(tester.settings(), tester.clock().now())?.run(tester).await
+        })
     }
 
     /// See [`crate::BedrockTpmTester::log_result`].
@@ -94,22 +130,22 @@ impl BedrockTpmTester {
     /// # Errors
     /// As there.
     pub fn log_result(&mut self, name: &str, observation: &Observation) -> Result<()> {
-        self.0.log_result(name, observation)
+        self.tester.log_result(name, observation)
     }
 
     /// See [`crate::BedrockTpmTester::summary`].
     pub fn summary(&self) -> Summary {
-        self.0.summary()
+        self.tester.summary()
     }
 
     /// See [`crate::BedrockTpmTester::verdict`].
     pub fn verdict(&self) -> Verdict {
-        self.0.verdict()
+        self.tester.verdict()
     }
 
     /// See [`crate::BedrockTpmTester::chart`].
     pub fn chart(&self) -> Chart {
-        self.0.chart()
+        self.tester.chart()
     }
 
     /// See [`crate::BedrockTpmTester::save_report`].
@@ -117,16 +153,16 @@ impl BedrockTpmTester {
     /// # Errors
     /// As there.
     pub fn save_report(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.0.save_report(path)
+        self.tester.save_report(path)
     }
 
     /// See [`crate::BedrockTpmTester::trace`].
     pub fn trace(&self) -> &Trace {
-        self.0.trace()
+        self.tester.trace()
     }
 
     /// See [`crate::BedrockTpmTester::enforced`].
     pub fn enforced(&self) -> Option<EmulatorConfig> {
-        self.0.enforced()
+        self.tester.enforced()
     }
 }

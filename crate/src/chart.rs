@@ -1,8 +1,9 @@
-//! What was observed, drawn: status against time, and what the likeliest mechanism had left.
+//! What was observed, drawn: status against time, what the likeliest mechanisms predict, and what the first had left.
 
 mod axis;
 mod backdrop;
 mod legend;
+mod predictions;
 mod remaining;
 mod requests;
 mod style;
@@ -17,12 +18,14 @@ use plotters::style::text_anchor::HPos;
 
 use self::axis::TimeAxis;
 use self::backdrop::Backdrop;
+use self::predictions::Predictions;
 use self::remaining::Remaining;
 use self::requests::Requests;
 use self::style::{FAINT_INK, INK, LABEL, TITLE, fitted, text_style, write};
 use crate::output::write_whole;
+use crate::prediction::Prediction;
 use crate::text::{self, grouped};
-use crate::{Error, Observation, Result, Verdict, notebook};
+use crate::{Binding, Error, Observation, Result, Verdict, notebook};
 
 type Area<DB> = DrawingArea<DB, Shift>;
 type Drawn<DB> = std::result::Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
@@ -39,7 +42,8 @@ const EMPTY_BODY: i32 = 120;
 
 /// Status against time: requests as markers, phases as bands, clock minutes as dashed lines.
 ///
-/// With a verdict, a second panel replays its likeliest mechanism and shows what would have remained of the quota.
+/// With a verdict, its two likeliest mechanisms are replayed: a row of each says which requests contradict it, and a panel
+/// below shows what the first would have left of the quota.
 /// The same observations and verdict always give the same bytes.
 #[derive(Clone)]
 pub struct Chart {
@@ -53,6 +57,7 @@ struct Body {
     axis: TimeAxis,
     backdrop: Backdrop,
     requests: Requests,
+    predictions: Predictions,
     remaining: Option<Remaining>,
 }
 
@@ -168,31 +173,48 @@ impl Body {
         let axis = TimeAxis::over(observations)?;
         let backdrop = Backdrop::new(observations, &axis);
         let requests = Requests::new(observations, &axis);
-        let remaining = verdict.and_then(|verdict| Remaining::new(observations, verdict, &axis));
-        Some(Self { axis, backdrop, requests, remaining })
+        let compared = verdict.map_or_else(Vec::new, |verdict| Prediction::of(observations, verdict));
+        let binding = verdict.map_or(Binding::Unknown, |verdict| verdict.binding);
+        let predictions = Predictions::new(observations, &compared, binding, &axis);
+        let winner = verdict.zip(compared.first());
+        let remaining =
+            winner.and_then(|(verdict, winner)| Remaining::new(observations, verdict, winner, &axis));
+        Some(Self { axis, backdrop, requests, predictions, remaining })
     }
 
     fn height(&self) -> i32 {
+        let predictions = self.predictions.height();
         let remaining = self.remaining.as_ref().map_or(0, Remaining::height);
-        self.backdrop.names_height() + self.requests.height() + remaining + TIME_AXIS + LEGEND
+        self.backdrop.names_height() + self.requests.height() + predictions + remaining + TIME_AXIS + LEGEND
     }
 
+    /// The time axis belongs to the lowest panel.
     fn draw<DB: DrawingBackend>(&self, root: &Area<DB>) -> Drawn<DB> {
+        let below = |is_lowest: bool| if is_lowest { TIME_AXIS } else { 0 };
         let top = HEADER + self.backdrop.names_height();
         let mut bottom = top + self.requests.height();
         self.backdrop.draw_bands(root, HEADER, bottom)?;
         self.backdrop.draw_minutes(root, top, bottom)?;
         self.backdrop.write_names(root, HEADER)?;
-        let below = if self.remaining.is_some() { 0 } else { TIME_AXIS };
-        self.requests.draw(root, &self.axis, (top, bottom, below))?;
+        let is_lowest = self.predictions.is_empty() && self.remaining.is_none();
+        self.requests.draw(root, &self.axis, (top, bottom, below(is_lowest)))?;
+        for (top, bottom) in self.predictions.plots(bottom) {
+            self.draw_backdrop(root, top, bottom)?;
+        }
+        self.predictions.draw(root, &self.axis, (bottom, below(self.remaining.is_none())))?;
+        bottom += self.predictions.height();
         if let Some(remaining) = &self.remaining {
             bottom += remaining.height();
             let plot_top = bottom - remaining::PLOT;
-            self.backdrop.draw_bands(root, plot_top, bottom)?;
-            self.backdrop.draw_minutes(root, plot_top, bottom)?;
+            self.draw_backdrop(root, plot_top, bottom)?;
             remaining.draw(root, &self.axis, (plot_top, bottom, TIME_AXIS))?;
         }
         legend::draw(root, bottom + TIME_AXIS + LEGEND / 2, &self.requests, &self.backdrop)
+    }
+
+    fn draw_backdrop<DB: DrawingBackend>(&self, root: &Area<DB>, top: i32, bottom: i32) -> Drawn<DB> {
+        self.backdrop.draw_bands(root, top, bottom)?;
+        self.backdrop.draw_minutes(root, top, bottom)
     }
 }
 

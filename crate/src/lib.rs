@@ -11,6 +11,7 @@ mod error;
 mod limiter;
 mod notebook;
 mod output;
+mod prediction;
 pub mod protocol;
 mod quota;
 mod report;

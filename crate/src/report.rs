@@ -4,6 +4,7 @@ use std::path::Path;
 
 use askama::Template;
 
+use crate::prediction::Prediction;
 use crate::text::{days, distinct, grouped, percent, time_scale};
 use crate::{Accounting, Chart, Error, Finding, Observation, Outcome, Result, Verdict, output};
 
@@ -36,6 +37,8 @@ impl Report {
     /// # Errors
     /// An output error if the chart cannot be drawn.
     pub fn html(&self) -> Result<String> {
+        let predictions = Prediction::of(&self.observations, &self.verdict);
+        let rows = self.observations.iter().enumerate();
         let page = Page {
             verdict: VerdictTable::of(&self.verdict),
             accounting: self
@@ -46,7 +49,7 @@ impl Report {
             partial: self.partial,
             facts: self.facts(),
             chart: Chart::new(&self.observations, Some(&self.verdict)).svg()?,
-            rows: self.observations.iter().map(Row::of).collect(),
+            rows: rows.map(|(index, seen)| Row::of(seen, index, &predictions)).collect(),
         };
         page.render().map_err(unrenderable)
     }
@@ -115,6 +118,7 @@ struct VerdictTable<'a> {
     clock: String,
     binding: &'static str,
     ranked: Vec<Share<'a>>,
+    summary: &'a str,
     reasons: &'a [String],
     warnings: &'a [String],
 }
@@ -142,6 +146,7 @@ impl<'a> VerdictTable<'a> {
             clock: verdict.clock_sentence(),
             binding: verdict.binding.id(),
             ranked: ranked.collect(),
+            summary: &verdict.summary,
             reasons: &verdict.reasons,
             warnings: &verdict.warnings,
         }
@@ -152,6 +157,8 @@ struct Row<'a> {
     seen: &'a Observation,
     sent: String,
     outcome: &'static str,
+    /// Of the mechanisms that were compared, those that predict another outcome.
+    contradicts: String,
     status: String,
     tokens_estimated: String,
     tokens_used: String,
@@ -160,12 +167,14 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn of(seen: &'a Observation) -> Self {
+    fn of(seen: &'a Observation, index: usize, predictions: &[Prediction]) -> Self {
         let outcome = match seen.outcome() {
             Outcome::Admitted => "admitted",
             Outcome::Throttled(_) => "throttled",
             Outcome::Failed => "failed",
         };
+        let contradicted = predictions.iter().filter(|prediction| prediction.agrees[index] == Some(false));
+        let contradicted: Vec<_> = contradicted.map(|prediction| prediction.mechanism.id().id()).collect();
         // Times imported to the second are intervals, which say nothing about latency.
         let is_interval = seen.endpoint == "imported" || seen.extra.contains_key("time_resolution_s");
         let latency_ms = (seen.finished - seen.sent).as_millis();
@@ -173,6 +182,7 @@ impl<'a> Row<'a> {
             seen,
             sent: seen.sent.clock_text(),
             outcome,
+            contradicts: contradicted.join(", "),
             status: seen.status.map_or_else(String::new, |status| status.to_string()),
             tokens_estimated: grouped(seen.tokens_estimated),
             tokens_used: seen.settled(1).map_or_else(String::new, grouped),

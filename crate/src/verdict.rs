@@ -1,4 +1,8 @@
 mod display;
+mod plain;
+mod summary;
+
+pub(crate) use summary::summary;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,7 +37,9 @@ pub struct Verdict {
     pub spent: Spent,
     /// What makes the verdict weaker than it looks.
     pub warnings: Vec<String>,
-    /// Why, in sentences.
+    /// What it comes to in plain words, for somebody who knows nothing of rate limiters: one paragraph.
+    pub summary: String,
+    /// What it rests on, in sentences.
     pub reasons: Vec<String>,
 }
 

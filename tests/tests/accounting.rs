@@ -75,6 +75,7 @@ fn named(mechanism: Mechanism, seed: u64) -> Verdict {
         }],
         spent: Spent::default(),
         warnings: Vec::new(),
+        summary: String::new(),
         reasons: Vec::new(),
     }
 }

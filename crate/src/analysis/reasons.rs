@@ -5,10 +5,8 @@ use super::hypothesis::{Hypothesis, Others};
 use super::posterior::Posterior;
 use super::replay::Replay;
 use super::{Assumptions, TOO_MANY_REQUESTS};
-use crate::text::{grouped, percent, requests};
-use crate::{
-    Binding, Candidate, ClockAnswer, Conclusion, Mechanism, Observation, Outcome, QuotaKind, Verdict,
-};
+use crate::text::{grouped, requests};
+use crate::{Binding, Candidate, Mechanism, Observation, Outcome, QuotaKind, Verdict};
 
 /// A mechanism whose odds against the leading one are below this is called excluded.
 const EXCLUDED_BELOW: f64 = 0.05;
@@ -123,13 +121,13 @@ fn contradiction(mechanism: &Mechanism, evidence: &Evidence, observations: &[Obs
     )
 }
 
-/// The verdict in paragraphs: what fired, what is said of the window, what is not.
+/// What the verdict rests on: what fired, what cannot be told, and what would tell it.
 pub(super) fn paragraphs(
     verdict: &Verdict,
     observations: &[Observation],
     assumptions: &Assumptions,
 ) -> Vec<String> {
-    let mut paragraphs = vec![which_quota(verdict, observations, assumptions), mechanism(verdict)];
+    let mut paragraphs = vec![which_quota(verdict, observations, assumptions)];
     if verdict.binding == Binding::Quota(QuotaKind::Requests) {
         paragraphs.push(format!(
             "Nothing can be said about the tokens-per-minute quota: no request was rejected because of it, and at \
@@ -138,7 +136,6 @@ pub(super) fn paragraphs(
             assumptions.tpm.map_or(String::new(), |tpm| format!(" of a stated {tpm}")),
         ));
     }
-    paragraphs.push(clock(verdict));
     if !verdict.twins.is_empty() {
         paragraphs.push(format!("No probing can tell this from {}.", verdict.twins.join(", nor from ")));
     }
@@ -173,50 +170,6 @@ fn which_quota(verdict: &Verdict, observations: &[Observation], assumptions: &As
         Binding::Quota(kind) => {
             format!("The quota of {kind} rejected {rejected}: {facts}.")
         }
-    }
-}
-
-fn mechanism(verdict: &Verdict) -> String {
-    let remaining: Vec<String> = verdict
-        .ranked
-        .iter()
-        .filter(|ranked| ranked.probability >= EXCLUDED_BELOW * verdict.probability)
-        .map(|ranked| format!("{} ({:.1} %)", ranked.mechanism, 100.0 * ranked.probability))
-        .collect();
-    match verdict.verdict {
-        Conclusion::Mechanism(_) => {
-            let parameters = verdict.ranked[0].parameters.map_or(String::new(), |best| best.to_string());
-            format!("The trace fits a {parameters}, with probability {}.", percent(verdict.probability))
-        }
-        Conclusion::NoneOfThese => "None of these: no mechanism of the family explains the trace.".into(),
-        Conclusion::Inconclusive if verdict.binding == Binding::Quota(QuotaKind::TokensPerDay) => {
-            "I cannot tell how the day's quota works, because the trace is much shorter than a day.".into()
-        }
-        Conclusion::Inconclusive if remaining.len() == 1 => format!(
-            "I cannot tell for sure which mechanism it is: {} explains the trace best, but not as surely as was asked.",
-            remaining[0]
-        ),
-        Conclusion::Inconclusive => format!(
-            "I cannot tell which mechanism it is, because more than one explains the trace: {}.",
-            remaining.join(", ")
-        ),
-    }
-}
-
-fn clock(verdict: &Verdict) -> String {
-    match verdict.clock_question {
-        ClockAnswer::Absolute => "Absolute: the quota resets on the clock minute.".into(),
-        ClockAnswer::Relative => "Relative: the quota's minute runs from use, not from the clock.".into(),
-        ClockAnswer::Neither => {
-            "Neither absolute nor relative: the quota has no minute that starts on the clock or at first use."
-                .into()
-        }
-        ClockAnswer::Unknown => format!(
-            "Absolute or relative minutes? I cannot tell: absolute has probability {:.2}, relative {:.2}, neither {:.2}.",
-            verdict.probability_absolute,
-            verdict.probability_relative,
-            (1.0 - verdict.probability_absolute - verdict.probability_relative).max(0.0)
-        ),
     }
 }
 

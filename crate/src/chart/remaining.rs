@@ -6,8 +6,9 @@ use plotters::style::text_anchor::HPos;
 use super::axis::{Frame, TimeAxis};
 use super::style::{INK, LABEL, REMAINING, fitted, text_style, write};
 use super::{Area, Drawn, LEFT, MARGIN, WIDTH};
+use crate::prediction::{Prediction, Replay};
 use crate::text::grouped;
-use crate::{Binding, Conclusion, Limiter, Mechanism, Observation, QuotaKind, Timestamp, Verdict};
+use crate::{Conclusion, Observation, QuotaKind, Timestamp, Verdict};
 
 const SAMPLES: u32 = 2_000;
 const CAPTION: i32 = 54;
@@ -24,11 +25,15 @@ pub(super) struct Remaining {
 }
 
 impl Remaining {
-    /// `None` if no quota rejected anything, or the likeliest mechanism cannot be replayed.
-    pub fn new(observations: &[Observation], verdict: &Verdict, axis: &TimeAxis) -> Option<Self> {
-        let Binding::Quota(kind) = verdict.binding else { return None };
+    /// `None` if the likeliest mechanism is not `winner`, because it cannot be replayed.
+    pub fn new(
+        observations: &[Observation],
+        verdict: &Verdict,
+        winner: &Prediction,
+        axis: &TimeAxis,
+    ) -> Option<Self> {
         let mechanism = verdict.ranked.first()?.parameters?;
-        let what = match kind {
+        let what = match winner.kind {
             QuotaKind::Tokens | QuotaKind::TokensPerDay => "tokens",
             QuotaKind::Requests => "requests",
         };
@@ -40,7 +45,7 @@ impl Remaining {
                 format!("Remaining {what} if it is {article} {name}")
             }
         };
-        let points = without_idle_points(replay(observations, mechanism, kind, axis));
+        let points = without_idle_points(line(observations, winner, axis));
         Some(Self { caption, most: mechanism.ceiling(), points })
     }
 
@@ -74,36 +79,32 @@ impl Remaining {
     }
 }
 
-/// `mechanism`, fresh before the first request, charged with what was admitted.
-fn replay(
-    observations: &[Observation],
-    mechanism: Mechanism,
-    kind: QuotaKind,
-    axis: &TimeAxis,
-) -> Vec<(Timestamp, f64)> {
-    let mut limiter = mechanism.limiter();
-    let admitted = observations.iter().filter(|seen| seen.outcome().is_admitted());
-    let mut changes: Vec<_> =
-        admitted.flat_map(|seen| [(seen.sent, false, seen), (seen.finished, true, seen)]).collect();
-    changes.sort_by_key(|(at, settles, _)| (*at, *settles));
-
+/// What a mechanism has left, fresh before the first request and charged with what counts.
+fn line(observations: &[Observation], winner: &Prediction, axis: &TimeAxis) -> Vec<(Timestamp, f64)> {
+    let mut replay = Replay::new(winner.mechanism, winner.kind);
     let mut points = Vec::new();
     let mut samples = axis.samples(SAMPLES).peekable();
-    for (at, settles, seen) in changes {
+    let decided = observations.iter().zip(&winner.decided);
+    let counted = decided.filter(|(seen, _)| winner.counts(seen.outcome()));
+    let mut changes: Vec<_> = counted
+        .flat_map(|(seen, decided)| {
+            [(*decided, false, *decided, seen), (seen.finished, true, *decided, seen)]
+        })
+        .collect();
+    changes.sort_by_key(|(at, settles, ..)| (*at, *settles));
+    for (at, settles, decided, seen) in changes {
         while let Some(sample) = samples.next_if(|sample| *sample < at) {
-            points.push((sample, limiter.remaining(sample)));
+            points.push((sample, replay.remaining(sample)));
         }
-        points.push((at, limiter.remaining(at)));
-        let (reserved, settled) = (kind.cost(seen.reserved()), seen.settled(1).map(|used| kind.cost(used)));
-        match settled {
-            _ if !settles => limiter.charge(at, reserved),
-            Some(used) if used > reserved => limiter.charge(at, used - reserved),
-            Some(used) => limiter.refund(at, seen.sent, reserved - used),
-            None => {}
+        points.push((at, replay.remaining(at)));
+        if settles {
+            replay.settle(decided, seen)
+        } else {
+            replay.charge(at, seen)
         }
-        points.push((at, limiter.remaining(at)));
+        points.push((at, replay.remaining(at)));
     }
-    points.extend(samples.map(|sample| (sample, limiter.remaining(sample))));
+    points.extend(samples.map(|sample| (sample, replay.remaining(sample))));
     points.iter_mut().for_each(|(_, remaining)| *remaining = remaining.max(0.0));
     points
 }

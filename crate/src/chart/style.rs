@@ -23,6 +23,10 @@ pub(super) const ADMITTED: RGBColor = RGBColor(0x00, 0x72, 0xB2);
 pub(super) const THROTTLED: RGBColor = RGBColor(0xD5, 0x5E, 0x00);
 pub(super) const FAILED: RGBColor = RGBColor(0x3C, 0x3C, 0x3C);
 pub(super) const REMAINING: RGBColor = RGBColor(0x00, 0x7A, 0x5A);
+/// Predictions: quiet where they agree.
+pub(super) const PALE_ADMITTED: RGBColor = RGBColor(0x8F, 0xBB, 0xD9);
+pub(super) const PALE_THROTTLED: RGBColor = RGBColor(0xEC, 0xB1, 0x8A);
+pub(super) const CONTRADICTED: RGBColor = RGBColor(0xA8, 0x00, 0x4F);
 /// Phases, in the order of their first appearance.
 pub(super) const TINTS: [RGBColor; 4] = [
     RGBColor(0xE6, 0xEE, 0xF7),

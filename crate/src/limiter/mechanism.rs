@@ -139,6 +139,12 @@ impl Mechanism {
         }
     }
 
+    /// Whether it resets on the clock minute, to the second.
+    pub(crate) fn is_clock_minute(&self) -> bool {
+        matches!(*self, Self::FixedWindow { window_s, offset_s, .. }
+            if window_s == 60.0 && offset_s.min(window_s - offset_s) <= 1.0)
+    }
+
     /// Checks the ranges: a ceiling of 1 to 10^12, windows, ticks and time constants of 1 ms to 7 days, a refill above 0.
     ///
     /// # Errors
@@ -189,16 +195,11 @@ impl Mechanism {
 impl fmt::Display for Mechanism {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::FixedWindow { limit, .. } if self.is_clock_minute() => {
+                write!(f, "clock-aligned window of {limit} in 60 s")
+            }
             Self::FixedWindow { limit, window_s, offset_s } => {
-                let from_full = offset_s.min(window_s - offset_s);
-                if *window_s == 60.0 && from_full <= 1.0 {
-                    write!(f, "clock-aligned window of {limit} in 60 s")
-                } else {
-                    write!(
-                        f,
-                        "fixed window of {limit} in {window_s:.0} s that resets at second {offset_s:.1}"
-                    )
-                }
+                write!(f, "fixed window of {limit} in {window_s:.0} s that resets at second {offset_s:.1}")
             }
             Self::AnchoredWindow { limit, window_s } => {
                 write!(f, "window of {limit} in {window_s:.0} s from first use")

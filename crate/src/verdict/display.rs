@@ -5,7 +5,7 @@ use crate::notebook;
 use crate::text::{grouped, percent, requests};
 
 /// Candidates below this probability are not named beside the likely ones.
-const WORTH_NAMING: f64 = 0.05;
+pub(super) const WORTH_NAMING: f64 = 0.05;
 
 impl Verdict {
     /// The verdict in one phrase, such as `inconclusive: token_bucket 52 %, fixed_window 41 %`.
@@ -102,12 +102,13 @@ impl fmt::Display for Spent {
     }
 }
 
-/// What the command line prints: the headline, every mechanism, the reasons and the warnings.
+/// What the command line prints: the headline, the verdict in plain words, every mechanism, the reasons and the warnings.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Verdict: {}", self.headline())?;
         writeln!(f, "Absolute or relative minutes? {}", self.clock_sentence())?;
         writeln!(f, "Binding quota: {}", self.binding)?;
+        writeln!(f, "In plain words: {}", self.summary)?;
         for ranked in &self.ranked {
             let (probability, id) = (percent(ranked.probability), ranked.mechanism.id());
             let sentences = [ranked.description(), ranked.reason.clone()];

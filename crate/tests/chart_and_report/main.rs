@@ -3,5 +3,7 @@
 mod chart;
 mod fixture;
 mod notebook;
+mod predictions;
 mod remaining;
 mod report;
+mod summary;

@@ -6,6 +6,8 @@ pub use bedrock_tpm::{
     Settings, Summary, Target, Timestamp, Trace, Verdict, analyze,
 };
 
+/// Where virtual time starts: 2026-01-05, 12:00:17 UTC.
+const START: Timestamp = Timestamp::from_nanos(1_767_614_417_000_000_000);
 /// A minute of the emulator lasts this part of a real one.
 const EMULATOR_SCALE: u32 = 60;
 /// A wait shorter than this is not announced, in real seconds.
@@ -16,13 +18,27 @@ const SHORT_WAIT_S: f64 = 2.0;
 /// # Errors
 /// A usage error if `tpm` is out of range.
 pub fn on_emulator(mechanism: MechanismId, tpm: u64) -> Result<BedrockTpmTester> {
-    let emulator = EmulatorConfig {
+    let settings = Settings { tpm: Some(tpm), time_scale: EMULATOR_SCALE, ..Settings::default() };
+    let tester = BedrockTpmTester::emulated(enforcing(mechanism, tpm), settings)?;
+    Ok(shown(tester, f64::from(EMULATOR_SCALE)))
+}
+
+/// As [`on_emulator`], in virtual time: waits take no time, and the same cells show the same.
+///
+/// # Errors
+/// A usage error if `tpm` is out of range.
+pub fn in_virtual_time(mechanism: MechanismId, tpm: u64) -> Result<BedrockTpmTester> {
+    let settings = Settings { tpm: Some(tpm), ..Settings::default() };
+    let tester = BedrockTpmTester::simulated(enforcing(mechanism, tpm), START, settings)?;
+    Ok(shown(tester, f64::INFINITY))
+}
+
+fn enforcing(mechanism: MechanismId, tpm: u64) -> EmulatorConfig {
+    EmulatorConfig {
         tokens: Some(Mechanism::per_minute(mechanism, tpm)),
         seed: 1,
         ..EmulatorConfig::default()
-    };
-    let settings = Settings { tpm: Some(tpm), time_scale: EMULATOR_SCALE, ..Settings::default() };
-    BedrockTpmTester::emulated(emulator, settings).map(|tester| shown(tester, EMULATOR_SCALE))
+    }
 }
 
 /// A tester on real AWS that never spends more than `budget_tokens` tokens and keeps its trace in `trace`, which is
@@ -46,16 +62,22 @@ pub fn on_aws(
         ..Settings::default()
     };
     let target = Target::Aws { region: Some(region.into()) };
-    BedrockTpmTester::connect(target, settings).map(|tester| shown(tester, 1))
+    BedrockTpmTester::connect(target, settings).map(|tester| shown(tester, 1.0))
 }
 
-/// A line for each request and each wait: a cell cannot update a line in place.
+/// A line for each request and each wait, where time passes `speed` times faster than for the reader: a cell cannot update
+/// a line in place.
 #[expect(clippy::print_stdout, reason = "a cell shows what is printed")]
-fn shown(mut tester: BedrockTpmTester, scale: u32) -> BedrockTpmTester {
+fn shown(mut tester: BedrockTpmTester, speed: f64) -> BedrockTpmTester {
+    let mut last = String::new();
     tester.on_event(move |event| match event {
-        Event::Phase(phase) => println!("{phase}"),
+        Event::Phase(phase) if *phase == last => {}
+        Event::Phase(phase) => {
+            println!("{phase}");
+            last.clone_from(phase);
+        }
         Event::Waiting { from, until } => {
-            let seconds = until.seconds_since(*from) / f64::from(scale);
+            let seconds = until.seconds_since(*from) / speed;
             if seconds >= SHORT_WAIT_S {
                 println!("  waiting {seconds:.0} s, until {}", until.clock_text());
             }

@@ -20,6 +20,9 @@ const WORKER: &str = "BEDROCK_TPM_RUNNER_WORKER";
 const LIBRARY_PATH: &str =
     if cfg!(target_os = "macos") { "DYLD_FALLBACK_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
 
+/// Unoptimised, an analysis takes ten times as long.
+const CONFIG: &str = "[profile.dev.package.bedrock-tpm]\nopt-level = 2\n";
+
 /// Starts what the tap adds to standard error: a line of evcxr's protocol, or how the cells' process ended.
 pub(crate) const MARK: &str = "bedrock-tpm-runner: ";
 pub(crate) const PANICKED: &str = "EVCXR_PANIC_NOTIFICATION";
@@ -116,22 +119,28 @@ impl Build {
 /// # Errors
 /// If `build` lies in a cargo package, rustc cannot be found, or the process does not start.
 pub fn run_in_worker(folder: &Path, build: &Build) -> Result<ExitStatus> {
-    let inside = build.path.ancestors().skip(1).find(|above| above.join("Cargo.toml").exists());
+    // Not the folder itself: there evcxr writes a cargo configuration of its own.
+    let cells = build.path.join("cells");
+    let inside = cells.ancestors().skip(1).find(|above| above.join("Cargo.toml").exists());
     if let Some(package) = inside {
         anyhow::bail!("cannot compile inside the cargo package {}: choose another folder", package.display());
     }
     let no_source = build.path.join("no-std-source");
-    fs::create_dir_all(no_source.join("core"))?;
+    let cargo = build.path.join(".cargo");
+    for folder in [&cells, &no_source.join("core"), &cargo] {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(cargo.join("config.toml"), CONFIG)?;
     let mut worker = Command::new(env::current_exe()?);
     worker
         .args(env::args_os().skip(1))
         .env(WORKER, "1")
-        .env("EVCXR_TMPDIR", &build.path)
+        .env("EVCXR_TMPDIR", &cells)
         // The user's evcxr.toml must not change what a notebook does.
         .env("EVCXR_CONFIG_DIR", &build.path)
         // Else rust-analyzer has rustup add rust-src to the user's toolchain, and reads all of it at each start.
         .env("RUST_SRC_PATH", no_source)
-        .env(LIBRARY_PATH, library_path(folder, &build.path)?);
+        .env(LIBRARY_PATH, library_path(folder, &cells)?);
     // What `cargo run` tells of this package makes build scripts in the cells' dependencies run again.
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
