@@ -120,7 +120,7 @@ fn judge(
         probability_absolute: posterior.absolute(),
         probability_relative: posterior.relative(),
         twins: twins(conclusion, &ranked),
-        separation: separation(posterior, &ranked, observations, assumptions),
+        separation: separation(posterior, &ranked, observations),
         ranked,
         spent: Spent::of(observations),
         warnings: reasons::warnings(binding, observations, assumptions),
@@ -137,18 +137,13 @@ fn twins(conclusion: Conclusion, ranked: &[Ranked]) -> Vec<String> {
 }
 
 /// The observation that would tell the leader from the runner-up.
-fn separation(
-    posterior: &Posterior,
-    ranked: &[Ranked],
-    observations: &[Observation],
-    assumptions: &Assumptions,
-) -> Option<Separation> {
+fn separation(posterior: &Posterior, ranked: &[Ranked], observations: &[Observation]) -> Option<Separation> {
     let rivals = ranked.iter().filter(|it| it.probability > WORTH_SEPARATING).map(|it| it.mechanism);
     let rivals: Vec<Candidate> = rivals.filter(|it| *it != Candidate::SomethingElse).take(2).collect();
     let [leader, runner_up] = rivals[..] else { return None };
     let last = observations.iter().map(|observation| observation.finished).max()?;
     let largest = observations.iter().map(Observation::reserved).max()?;
-    let terms = Terms::at_the_end(last, assumptions.tpm.unwrap_or(largest).max(largest), largest);
+    let terms = Terms::at_the_end(last, largest);
     let (probe, admitted) = separating_probe(posterior, [leader, runner_up], &terms)?;
     let after_s = probe.at.seconds_since(last);
     Some(Separation { between: [leader, runner_up], after_s, tokens: probe.tokens, admitted })

@@ -177,14 +177,14 @@ impl Group<'_> {
 }
 
 impl Terms {
-    /// Any probe after `last`, of up to `largest` tokens.
-    pub(super) fn at_the_end(last: Timestamp, quota: u64, largest: u64) -> Self {
+    /// Any probe after `last`, of up to `largest` tokens, whatever they cost.
+    pub(super) fn at_the_end(last: Timestamp, largest: u64) -> Self {
         let sizes = (SMALLEST.min(largest), largest);
         Self {
             from: last,
             latency_s: USUAL_LATENCY_S,
             sizes,
-            quota: quota as f64,
+            quota: f64::INFINITY,
             scepticism: BIAS,
             sharpness: 1.0,
         }
@@ -192,10 +192,10 @@ impl Terms {
 
     /// The best size at an instant, or the one that is given.
     fn choice(&self, imagined: &[Imagined], at: Timestamp, from: Timestamp, size: Option<u64>) -> Choice {
-        let sweep = best_size(imagined, self.decided(at), self.sizes, size, self.scepticism);
-        let tokens_s = QUOTA_COST_S * sweep.admitted * sweep.size as f64 / self.quota;
-        let cost_s = at.seconds_since(from) + self.latency_s + REQUEST_COST_S + tokens_s;
-        Choice { at, sweep, cost_s }
+        let time_s = at.seconds_since(from) + self.latency_s + REQUEST_COST_S;
+        let cost_s = |size: u64, admitted: f64| time_s + QUOTA_COST_S * admitted * size as f64 / self.quota;
+        let sweep = best_size(imagined, self.decided(at), self.sizes, size, self.scepticism, cost_s);
+        Choice { at, sweep, cost_s: cost_s(sweep.size, sweep.admitted) }
     }
 
     /// When a request that leaves at `at` is decided on.

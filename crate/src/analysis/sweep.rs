@@ -18,7 +18,7 @@ pub(super) struct Imagined {
     luck: u64,
 }
 
-/// The size at which an outcome tells most, at one instant.
+/// The size at which an outcome tells most for its cost, at one instant.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sweep {
     /// Tokens.
@@ -80,7 +80,8 @@ impl Enforced {
     }
 }
 
-/// The size, in `sizes`, whose outcome at `at` tells most; or how much the `given` one tells.
+/// The size whose outcome at `at` tells most for what it costs, or how much the `given` one tells. The cost depends on the
+/// size and on the probability that it is admitted.
 ///
 /// A limiter admits a size exactly if it has room for it, so all sizes are tried in one pass over the rooms.
 pub(super) fn best_size(
@@ -89,12 +90,14 @@ pub(super) fn best_size(
     (smallest, largest): (u64, u64),
     given: Option<u64>,
     scepticism: f64,
+    cost_s: impl Fn(u64, f64) -> f64,
 ) -> Sweep {
     let mut rooms: Vec<(f64, &Imagined)> = imagined.iter().map(|one| (one.room(at), one)).collect();
     rooms.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     let classes = 1 + imagined.iter().map(|one| one.class).max().unwrap_or(0);
     let mut tally = Tally::new(imagined, classes);
-    let mut best = Sweep { size: smallest, gain: f64::NEG_INFINITY, admitted: 0.0 };
+    let mut best = Sweep { size: smallest, gain: 0.0, admitted: 0.0 };
+    let mut best_rate = f64::NEG_INFINITY;
     // Between two rooms the outcome is the same for every size; take the middle, far from both.
     let bounds = [largest as f64]
         .into_iter()
@@ -109,12 +112,14 @@ pub(super) fn best_size(
         let size = given.unwrap_or(((above + below) / 2.0).ceil().max(0.0) as u64);
         if contains(size) {
             let (gain, admitted) = tally.gain(scepticism);
-            if gain > best.gain {
-                best = Sweep { size, gain, admitted };
+            let gain = gain.max(0.0);
+            let rate = gain / cost_s(size, admitted);
+            // Of two that are as good, the smaller one.
+            if rate >= best_rate {
+                (best, best_rate) = (Sweep { size, gain, admitted }, rate);
             }
         }
     }
-    best.gain = best.gain.max(0.0);
     best
 }
 
