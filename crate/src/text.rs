@@ -31,6 +31,12 @@ pub(crate) fn percent(probability: f64) -> String {
     }
 }
 
+/// `a token bucket`, `an exponential decay`.
+pub(crate) fn with_article(noun: &str) -> String {
+    let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {noun}")
+}
+
 /// Somebody else's words, fit for a terminal: in one line, without control characters.
 pub(crate) fn one_line(text: &str) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control());

@@ -5,7 +5,7 @@ use super::hypothesis::{Hypothesis, Others};
 use super::posterior::Posterior;
 use super::replay::Replay;
 use super::{Assumptions, TOO_MANY_REQUESTS};
-use crate::text::{grouped, requests};
+use crate::text::{grouped, requests, with_article};
 use crate::{Binding, Candidate, Mechanism, Observation, Outcome, QuotaKind, Verdict};
 
 /// A mechanism whose odds against the leading one are below this is called excluded.
@@ -95,7 +95,7 @@ fn alone(
     candidate: Candidate,
     evidence: &[Evidence],
 ) -> Option<(Hypothesis, Vec<usize>)> {
-    let (belief, _) = posterior.of_candidate(candidate).max_by(|(_, a), (_, b)| a.total_cmp(b))?;
+    let belief = posterior.best(candidate)?;
     let first = evidence.first()?.earliest;
     let explanations = belief.hypotheses().take(EXPLANATIONS).enumerate().map(|(seed, (hypothesis, _))| {
         let mechanism = usual(hypothesis.mechanism);
@@ -116,7 +116,8 @@ fn contradiction(mechanism: &Mechanism, evidence: &Evidence, observations: &[Obs
         _ => ("admitted", "rejected"),
     };
     format!(
-        "a {mechanism} would have {would} \"{name}\" at {}, which was {did}",
+        "{} would have {would} \"{name}\" at {}, which was {did}",
+        with_article(&mechanism.to_string()),
         evidence.earliest.clock_text()
     )
 }

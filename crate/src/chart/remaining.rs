@@ -7,7 +7,7 @@ use super::axis::{Frame, TimeAxis};
 use super::style::{INK, LABEL, REMAINING, fitted, text_style, write};
 use super::{Area, Drawn, LEFT, MARGIN, WIDTH};
 use crate::prediction::{Prediction, Replay};
-use crate::text::grouped;
+use crate::text::{grouped, with_article};
 use crate::{Conclusion, Observation, QuotaKind, Timestamp, Verdict};
 
 const SAMPLES: u32 = 2_000;
@@ -41,8 +41,7 @@ impl Remaining {
         let caption = match verdict.verdict {
             Conclusion::Mechanism(_) => format!("Remaining {what} in the {name}"),
             Conclusion::Inconclusive | Conclusion::NoneOfThese => {
-                let article = if name.starts_with('a') { "an" } else { "a" };
-                format!("Remaining {what} if it is {article} {name}")
+                format!("Remaining {what} if it is {}", with_article(&name))
             }
         };
         let points = without_idle_points(line(observations, winner, axis));
