@@ -78,10 +78,39 @@ pub fn analyze(observations: &[Observation], assumptions: &Assumptions) -> Verdi
     let posterior = Posterior::agreed(&evidence, assumptions, EFFORT);
     let mut verdict = judge(observations, assumptions, &evidence, &posterior);
     if let Some(punctual) = without_late(observations, &evidence) {
-        verdict = doubted(verdict, observations, assumptions, &punctual);
+        verdict.warnings.push(doubt(&verdict, observations, assumptions, &punctual));
     }
     verdict.summary = summary(&verdict, observations);
     verdict
+}
+
+/// What a verdict answers.
+#[derive(PartialEq)]
+struct Answers {
+    binding: Binding,
+    verdict: Conclusion,
+    clock_question: ClockAnswer,
+}
+
+impl Answers {
+    fn of(evidence: &[Evidence], posterior: &Posterior, confidence: f64) -> Self {
+        let binding = binding(evidence, posterior, confidence);
+        let watched_a_window = !matches!(binding, Binding::None | Binding::Quota(QuotaKind::TokensPerDay));
+        let may_name = watched_a_window && evidence.len() < TOO_MANY_REQUESTS;
+        let verdict = match posterior.candidates()[0] {
+            (Candidate::SomethingElse, p) if watched_a_window && p > 0.5 => Conclusion::NoneOfThese,
+            (Candidate::Known(id), p) if may_name && p >= confidence => Conclusion::Mechanism(id),
+            _ => Conclusion::Inconclusive,
+        };
+        let answers = [
+            (ClockAnswer::Absolute, posterior.absolute()),
+            (ClockAnswer::Relative, posterior.relative()),
+            (ClockAnswer::Neither, posterior.neither()),
+        ];
+        let sure = answers.into_iter().find(|(_, probability)| may_name && *probability >= confidence);
+        let clock_question = sure.map_or(ClockAnswer::Unknown, |(answer, _)| answer);
+        Self { binding, verdict, clock_question }
+    }
 }
 
 fn judge(
@@ -90,33 +119,14 @@ fn judge(
     evidence: &[Evidence],
     posterior: &Posterior,
 ) -> Verdict {
-    let binding = binding(evidence, posterior, assumptions.confidence);
-    let watched_a_window = !matches!(binding, Binding::None | Binding::Quota(QuotaKind::TokensPerDay));
-    let may_name = watched_a_window && observations.len() < TOO_MANY_REQUESTS;
+    let Answers { binding, verdict: conclusion, clock_question } =
+        Answers::of(evidence, posterior, assumptions.confidence);
     let ranked = rank(posterior, evidence, observations);
-    let leader = &ranked[0];
-    let conclusion = match leader.mechanism {
-        Candidate::SomethingElse if watched_a_window && leader.probability > 0.5 => Conclusion::NoneOfThese,
-        Candidate::Known(id) if may_name && leader.probability >= assumptions.confidence => {
-            Conclusion::Mechanism(id)
-        }
-        _ => Conclusion::Inconclusive,
-    };
-    let answers = [
-        (ClockAnswer::Absolute, posterior.absolute()),
-        (ClockAnswer::Relative, posterior.relative()),
-        (ClockAnswer::Neither, posterior.neither()),
-    ];
-    let clock_question = answers
-        .into_iter()
-        .filter(|_| may_name)
-        .find(|(_, probability)| *probability >= assumptions.confidence)
-        .map_or(ClockAnswer::Unknown, |(answer, _)| answer);
     let mut verdict = Verdict {
         binding,
         verdict: conclusion,
         clock_question,
-        probability: leader.probability,
+        probability: ranked[0].probability,
         probability_absolute: posterior.absolute(),
         probability_relative: posterior.relative(),
         twins: twins(conclusion, &ranked),
@@ -193,18 +203,18 @@ fn without_late(observations: &[Observation], evidence: &[Evidence]) -> Option<V
     (!late.is_empty()).then(|| punctual.collect())
 }
 
-/// Says so if the verdict hangs on requests that left late.
-fn doubted(
-    mut verdict: Verdict,
+/// Whether the verdict hangs on requests that left late.
+fn doubt(
+    verdict: &Verdict,
     observations: &[Observation],
     assumptions: &Assumptions,
     punctual: &[Evidence],
-) -> Verdict {
-    let other = judge(observations, assumptions, punctual, &Posterior::agreed(punctual, assumptions, EFFORT));
+) -> String {
+    let posterior = Posterior::agreed(punctual, assumptions, EFFORT);
+    let other = Answers::of(punctual, &posterior, assumptions.confidence);
     let late = requests(observations.iter().filter(|observation| observation.is_late()).count() as u64);
-    let same = (other.verdict, other.clock_question, other.binding)
-        == (verdict.verdict, verdict.clock_question, verdict.binding);
-    verdict.warnings.push(if same {
+    let Verdict { binding, verdict, clock_question, .. } = *verdict;
+    if other == (Answers { binding, verdict, clock_question }) {
         format!("{late} left more than 250 ms late; the verdict is the same without them")
     } else {
         format!(
@@ -212,6 +222,5 @@ fn doubted(
              (clock question: {}, binding: {}); run again on a machine with less to do",
             other.verdict, other.clock_question, other.binding
         )
-    });
-    verdict
+    }
 }

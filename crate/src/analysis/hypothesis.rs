@@ -34,26 +34,34 @@ impl Slots {
 pub(super) struct Others {
     /// Their use a second, in tokens or requests.
     pub use_per_s: f64,
-    /// The mean cost of one of their requests, which cost half to one and a half times as much.
+    /// The mean cost of one of their requests.
     pub request_cost: u64,
     /// They used this much, this many seconds before the first observation.
     pub before: Option<(f64, u64)>,
 }
 
 impl Others {
+    /// What one of their requests costs at least and at most, in terms of their mean.
+    pub(super) const SPREAD: [f64; 2] = [0.5, 1.5];
+
+    /// The mean time between two of their requests, in seconds, if there are any.
+    pub(super) fn mean_gap_s(&self) -> f64 {
+        self.request_cost as f64 / self.use_per_s
+    }
+
     /// The probability of a request of theirs within so many seconds.
     pub(super) fn is_between(&self, seconds: f64) -> f64 {
-        -f64::exp_m1(-self.use_per_s / self.request_cost.max(1) as f64 * seconds)
+        if self.use_per_s > 0.0 { -f64::exp_m1(-seconds / self.mean_gap_s()) } else { 0.0 }
     }
 
     /// The probability that a request of theirs costs more than this.
     pub(super) fn costs_more_than(&self, amount: f64) -> f64 {
-        1.5 - self.least_above(amount)
+        Self::SPREAD[1] - self.least_above(amount)
     }
 
-    /// The least that such a request costs, in terms of their mean; 1.5 if none does.
+    /// The least that such a request costs, in terms of their mean; the most if none does.
     pub(super) fn least_above(&self, amount: f64) -> f64 {
-        (amount / self.request_cost.max(1) as f64).clamp(0.5, 1.5)
+        (amount / self.request_cost.max(1) as f64).clamp(Self::SPREAD[0], Self::SPREAD[1])
     }
 
     pub(super) fn are_absent(&self) -> bool {

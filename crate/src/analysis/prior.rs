@@ -28,7 +28,7 @@ const USED_BEFORE: f64 = 0.02;
 const REJECTED_COUNT: f64 = 0.2;
 /// How often a request is admitted as long as anything is left.
 const UNTIL_EXHAUSTED: f64 = 0.15;
-/// Window lengths and ticks that engineers choose, in seconds.
+/// Lengths of windows and slots, and ticks, that engineers choose, in seconds.
 const USUAL_WINDOWS: &[f64] = &[1.0, 2.0, 3.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0];
 const USUAL_TICKS: &[f64] = &[3.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0];
 const USUAL_PERIOD: f64 = 0.8;
@@ -37,7 +37,6 @@ const BLURRED_TICKS: &[f64] = &[0.25, 0.5, 1.0, 2.0];
 const CONTINUOUS: f64 = 0.6;
 /// How often logs are kept in slots.
 const SLOTTED: f64 = 0.15;
-const USUAL_SLOTS: &[f64] = &[1.0, 2.0, 3.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0];
 /// How often there are two limits at once, as against any one mechanism's seventh.
 const TWO_AT_ONCE: f64 = 0.01;
 const BESIDE_A_BURST_LIMIT: [MechanismId; 4] = [
@@ -263,7 +262,7 @@ impl Class {
 
 /// On the clock, or from any other instant.
 fn slots(period: f64, phase: f64) -> Slots {
-    let slot_s = pick(USUAL_SLOTS, period);
+    let slot_s = pick(USUAL_WINDOWS, period);
     let offset_s = if phase < 0.6 { clock_error(phase / 0.6) } else { (phase - 0.6) / 0.4 * slot_s };
     Slots { slot_s, offset_s }
 }

@@ -149,7 +149,7 @@ impl Replay {
         let spurious = self.noise.observe(fits, false);
         if self.rng.random::<f64>() * (unforeseen + spurious) < unforeseen {
             self.noise = known;
-            let cost = self.rng.random_range(self.others.least_above(margin)..=1.5);
+            let cost = self.rng.random_range(self.others.least_above(margin)..=Others::SPREAD[1]);
             self.charge_of_others(self.now, cost);
         }
         unforeseen + spurious
@@ -203,7 +203,7 @@ impl Replay {
         }
         while let Some(at) = self.next_of_others.filter(|at| *at <= to) {
             self.now = self.now.max(at);
-            let cost = self.rng.random_range(0.5..1.5);
+            let cost = self.rng.random_range(Others::SPREAD[0]..Others::SPREAD[1]);
             self.charge_of_others(self.now, cost);
             self.next_of_others = self.next_after(at);
         }
@@ -225,7 +225,6 @@ impl Replay {
         if self.others.use_per_s <= 0.0 {
             return None;
         }
-        let mean_gap_s = self.others.request_cost as f64 / self.others.use_per_s;
-        Some(at.plus_seconds(-mean_gap_s * (1.0 - self.rng.random::<f64>()).ln()))
+        Some(at.plus_seconds(-self.others.mean_gap_s() * (1.0 - self.rng.random::<f64>()).ln()))
     }
 }
