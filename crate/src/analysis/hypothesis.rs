@@ -10,6 +10,10 @@ pub(super) struct Hypothesis {
     pub admission: Admission,
     pub rejected_count: bool,
     pub others: Others,
+    /// Admission of what fits, if that is left to chance.
+    pub chance: Option<Chance>,
+    /// What a rejection does besides.
+    pub ban: Option<Ban>,
     /// What is in force besides: a quota of another kind that rejects less often, or a second limit of the same.
     pub second: Option<(QuotaKind, Mechanism)>,
 }
@@ -26,6 +30,49 @@ impl Slots {
     pub(super) fn start(self, at: Timestamp) -> Timestamp {
         let into = (at.seconds_since(Timestamp::EPOCH) - self.offset_s).rem_euclid(self.slot_s);
         at.plus_seconds(-into)
+    }
+}
+
+/// A request that fits is admitted with a probability.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Chance {
+    /// The same for each.
+    Even(f64),
+    /// Certain up to this load, from there on falling in proportion to what is left.
+    Falling(f64),
+}
+
+impl Chance {
+    /// The probability for a request that leaves `margin` of a quota of `ceiling`.
+    pub(super) fn of_admission(self, margin: f64, ceiling: f64) -> f64 {
+        match self {
+            Self::Even(chance) => chance,
+            Self::Falling(from) => (margin / (ceiling * (1.0 - from))).clamp(0.0, 1.0),
+        }
+    }
+
+    /// The margin that `luck` of 0 to 1 asks for.
+    pub(super) fn least_margin(self, luck: f64, ceiling: f64) -> f64 {
+        match self {
+            Self::Even(chance) if luck < chance => 0.0,
+            Self::Even(_) => f64::INFINITY,
+            Self::Falling(from) => luck * ceiling * (1.0 - from),
+        }
+    }
+}
+
+/// Nothing is admitted for a while after a rejection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Ban {
+    pub seconds: f64,
+    /// Whether a request in the meantime makes it begin anew.
+    pub prolonged: bool,
+}
+
+impl Ban {
+    /// Until when, after a rejection at `now`, if it held until `until` before.
+    pub(super) fn after(self, now: Timestamp, until: Timestamp) -> Timestamp {
+        if self.prolonged || now >= until { now.plus_seconds(self.seconds) } else { until }
     }
 }
 

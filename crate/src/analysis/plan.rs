@@ -228,6 +228,8 @@ impl Terms {
             one.weight *= if one.fits(at, size) { if_fits } else { if_not };
             if admitted {
                 one.charge(at, size);
+            } else {
+                one.reject(at, size);
             }
         }
         after

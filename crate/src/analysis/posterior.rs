@@ -140,7 +140,7 @@ impl Posterior {
     }
 
     fn something_else(&self) -> f64 {
-        self.shares.something_else + self.sum(|belief| belief.class == Class::TwoAtOnce)
+        self.shares.something_else + self.sum(|belief| belief.class.candidate() == Candidate::SomethingElse)
     }
 
     pub(super) fn absolute(&self) -> f64 {

@@ -4,10 +4,10 @@
 //! can wander through it symmetrically without knowing what the coordinates mean.
 
 use super::draw::{
-    A_MINUTE, CLOCK_ERROR_S, Length, Stated, burst_limit, clock_error, limit, mixed, period_of, pick, scaled,
-    second_quota,
+    A_MINUTE, CLOCK_ERROR_S, Length, Stated, burst_limit, clock_error, limit, log_uniform, mixed, period_of,
+    pick, scaled, second_quota,
 };
-use super::hypothesis::{Hypothesis, Others, Slots};
+use super::hypothesis::{Ban, Chance, Hypothesis, Others, Slots};
 use crate::{Admission, Candidate, Mechanism, MechanismId, QuotaKind};
 
 /// Coordinates of a point.
@@ -39,7 +39,11 @@ const CONTINUOUS: f64 = 0.6;
 const SLOTTED: f64 = 0.15;
 /// How often there are two limits at once, as against any one mechanism's seventh.
 const TWO_AT_ONCE: f64 = 0.01;
-const BESIDE_A_BURST_LIMIT: [MechanismId; 4] = [
+/// How often a rejection has others follow for a while, as against the same.
+const BANS: f64 = 0.01;
+/// How often admission is left to chance, as against the same.
+const AT_RANDOM: f64 = 0.01;
+const USUAL_MECHANISMS: [MechanismId; 4] = [
     MechanismId::FixedWindow,
     MechanismId::AnchoredWindow,
     MechanismId::SlidingLog,
@@ -66,6 +70,10 @@ pub(super) enum Class {
     ExponentialDecay,
     /// Two limits of the same quota at once, of which the shorter one is for bursts: none of the mechanisms by itself.
     TwoAtOnce,
+    /// What fits is admitted with a probability: none of the mechanisms either.
+    AtRandom,
+    /// Nothing is admitted for a while after a rejection.
+    Banning,
     /// The day's quota is used up: nothing comes back while one watches.
     DayWindow,
 }
@@ -94,6 +102,8 @@ impl Class {
                     (Self::TokenBucket, SEVENTH),
                     (Self::ExponentialDecay, SEVENTH),
                     (Self::TwoAtOnce, TWO_AT_ONCE),
+                    (Self::AtRandom, AT_RANDOM),
+                    (Self::Banning, BANS),
                 ],
                 by_length(Self::OffsetWindow, 0.3 * SEVENTH),
                 by_length(Self::AnchoredWindow, SEVENTH),
@@ -127,7 +137,7 @@ impl Class {
 
     pub(super) fn candidate(self) -> Candidate {
         Candidate::Known(match self {
-            Self::TwoAtOnce => return Candidate::SomethingElse,
+            Self::TwoAtOnce | Self::AtRandom | Self::Banning => return Candidate::SomethingElse,
             Self::ClockWindow | Self::OffsetWindow(_) | Self::ShortWindow(_) | Self::DayWindow => {
                 MechanismId::FixedWindow
             }
@@ -176,7 +186,14 @@ impl Class {
             admission,
             rejected_count: rejected < REJECTED_COUNT,
             others: Others { before, ..others },
+            ban: (self == Self::Banning)
+                .then(|| Ban { seconds: log_uniform(second, 3.0, 120.0), prolonged: other < 0.5 }),
+            chance: (self == Self::AtRandom).then_some(match other {
+                even if even < 0.5 => Chance::Even(0.2 + 1.4 * even),
+                falling => Chance::Falling(2.0 * falling - 1.0),
+            }),
             second: match self {
+                Self::AtRandom | Self::Banning => None,
                 Self::TwoAtOnce => Some((kind, burst_limit(ceiling, [rate, period, second, other]))),
                 _ => second_quota(kind, stated, second, other),
             },
@@ -233,7 +250,7 @@ impl Class {
             Self::TokenBucket | Self::SteppedBucket(_) => {
                 self.bucket(limit, [ratio, rate, phase, period], admission)
             }
-            Self::TwoAtOnce => match pick(&BESIDE_A_BURST_LIMIT, ratio) {
+            Self::TwoAtOnce | Self::AtRandom | Self::Banning => match pick(&USUAL_MECHANISMS, ratio) {
                 MechanismId::FixedWindow => {
                     Mechanism::FixedWindow { limit, window_s: minute, offset_s: phase * minute }
                 }

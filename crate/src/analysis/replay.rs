@@ -2,7 +2,7 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use super::evidence::Evidence;
-use super::hypothesis::{Hypothesis, Others, Slots};
+use super::hypothesis::{Ban, Chance, Hypothesis, Others, Slots};
 use super::noise::{self, Noise};
 use crate::{Admission, AnyLimiter, Limiter, Mechanism, Outcome, QuotaKind, Timestamp};
 
@@ -12,6 +12,9 @@ pub(super) const ROUNDING: f64 = 1e-6;
 const FAILED_IS_CHARGED: f64 = 0.5;
 /// Traffic of others starts this long before the first observation, so that their use is in the state.
 const WARM_UP_S: f64 = 120.0;
+
+/// Where chance decides, nothing is more certain than this.
+const LEAST_CHANCE: f64 = 0.02;
 
 /// What others did longer ago than this no longer matters, and a trace may pause for days.
 const MEMORY_S: f64 = 3_600.0;
@@ -62,6 +65,9 @@ pub(super) struct Replay {
     admission: Admission,
     rejected_count: bool,
     others: Others,
+    chance: Option<Chance>,
+    ban: Option<Ban>,
+    banned_until: Timestamp,
     first: Enforced,
     second: Option<Enforced>,
     noise: Noise,
@@ -79,6 +85,9 @@ impl Replay {
             admission: hypothesis.admission,
             rejected_count: hypothesis.rejected_count,
             others: hypothesis.others,
+            chance: hypothesis.chance,
+            ban: hypothesis.ban,
+            banned_until: Timestamp::EPOCH,
             first: Enforced::new((hypothesis.kind, hypothesis.mechanism), hypothesis.slots),
             second: hypothesis.second.map(|second| Enforced::new(second, None)),
             noise: Noise::default(),
@@ -105,7 +114,10 @@ impl Replay {
         let margin = self.first.margin(now, evidence.reserved(self.first.kind), admission);
         let fits_first = self.first.fits(margin);
         let fits_second = |it: &Enforced| it.fits(it.margin(now, evidence.reserved(it.kind), admission));
-        let fits = fits_first * self.second.as_ref().map_or(1.0, fits_second);
+        let mut fits = fits_first * self.second.as_ref().map_or(1.0, fits_second);
+        if now < self.banned_until {
+            fits = 0.0;
+        }
         match evidence.outcome {
             Outcome::Admitted => {
                 self.charge(evidence, 1);
@@ -115,6 +127,9 @@ impl Replay {
                 let (by_first, by_any) = (fits_first < 0.5, fits < 0.5);
                 let other_quota = self.second.as_ref().is_some_and(|second| second.kind != self.first.kind);
                 self.blame += i32::from(by_first) - i32::from(other_quota && by_any && !by_first);
+                if let Some(ban) = self.ban {
+                    self.banned_until = ban.after(now, self.banned_until);
+                }
                 if self.rejected_count {
                     self.charge(evidence, evidence.attempts);
                 }
@@ -128,6 +143,11 @@ impl Replay {
         }
         let admitted = evidence.outcome.is_admitted();
         match evidence.informative {
+            true if fits > 0.5 && self.chance.is_some() => {
+                let chance = self.chance.map_or(1.0, |it| it.of_admission(margin, self.first.ceiling as f64));
+                let passes = fits * chance.clamp(LEAST_CHANCE, 1.0 - LEAST_CHANCE);
+                if admitted { passes } else { 1.0 - passes }
+            }
             true if fits > 0.5 && !admitted => {
                 self.rejected_without_cause(fits, margin, now.seconds_since(before))
             }
@@ -182,8 +202,18 @@ impl Replay {
         self.rng = Pcg64Mcg::seed_from_u64(seed);
     }
 
-    pub(super) fn admission(&self) -> Admission {
-        self.admission
+    pub(super) fn chance(&self) -> Option<Chance> {
+        self.chance
+    }
+
+    /// The ban after a rejection, and until when it holds.
+    pub(super) fn ban(&self) -> (Option<Ban>, Timestamp) {
+        (self.ban, self.banned_until)
+    }
+
+    /// How much must be free for admission, and whether rejected requests count.
+    pub(super) fn rules(&self) -> (Admission, bool) {
+        (self.admission, self.rejected_count)
     }
 
     /// The quota that the hypothesis is about, and one besides.

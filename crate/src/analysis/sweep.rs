@@ -1,3 +1,4 @@
+use super::hypothesis::{Ban, Chance};
 use super::noise::{self, outcome_probability};
 use super::replay::{Enforced, ROUNDING, Replay};
 use crate::{Admission, Limiter, QuotaKind, Timestamp};
@@ -11,6 +12,10 @@ pub(super) struct Imagined {
     first: Enforced,
     second: Option<Enforced>,
     admission: Admission,
+    rejected_count: bool,
+    chance: Option<Chance>,
+    ban: Option<Ban>,
+    banned_until: Timestamp,
     /// Relative probability.
     pub weight: f64,
     class: usize,
@@ -33,7 +38,9 @@ impl Imagined {
     pub(super) fn new(replay: &Replay, class: usize, weight: f64, luck: u64) -> Self {
         let (first, second) = replay.enforced();
         let (first, second) = (first.clone(), second.cloned());
-        Self { first, second, admission: replay.admission(), weight, class, luck }
+        let (admission, rejected_count) = replay.rules();
+        let (chance, (ban, banned_until)) = (replay.chance(), replay.ban());
+        Self { first, second, admission, rejected_count, chance, ban, banned_until, weight, class, luck }
     }
 
     /// The same world, counted with another class.
@@ -51,6 +58,15 @@ impl Imagined {
         }
     }
 
+    pub(super) fn reject(&mut self, at: Timestamp, tokens: u64) {
+        if self.rejected_count {
+            self.charge(at, tokens);
+        }
+        if let Some(ban) = self.ban {
+            self.banned_until = ban.after(at, self.banned_until);
+        }
+    }
+
     /// Other luck at another instant, in (0, 1); the mixing is that of splitmix64.
     fn luck(&self, at: Timestamp) -> f64 {
         let mixed = (self.luck ^ at.as_nanos() as u64).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -60,8 +76,15 @@ impl Imagined {
 
     /// The largest request that would be admitted.
     fn room(&self, at: Timestamp) -> f64 {
+        if at < self.banned_until {
+            return f64::NEG_INFINITY;
+        }
+        let luck = self.luck(at);
         let quotas = std::iter::once(&self.first).chain(&self.second);
-        quotas.map(|quota| quota.room(at, self.admission, self.luck(at))).fold(f64::INFINITY, f64::min)
+        let room = quotas.map(|quota| quota.room(at, self.admission, luck)).fold(f64::INFINITY, f64::min);
+        // Another luck than that of the edge.
+        let luck = (luck * 1e3).fract();
+        room - self.chance.map_or(0.0, |chance| chance.least_margin(luck, self.first.ceiling as f64))
     }
 }
 

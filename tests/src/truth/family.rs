@@ -4,16 +4,44 @@ use rand::{RngExt, SeedableRng};
 
 use super::{Noise, SKEW_S, TPM};
 
-/// How often a parameter is not what an engineer would choose first.
+/// How often a rule is not what an engineer would choose first.
 const UNUSUAL: f64 = 0.1;
+/// How often another limit than the stated one is enforced, and a window is not of a minute, where that is the subject.
+const NOT_AS_STATED: f64 = 0.7;
 
 /// An emulator of the family: every mechanism is as likely, parameters vary as engineers vary them.
 pub(super) fn emulator(seed: u64, noise: Noise) -> EmulatorConfig {
     let mut rng = StdRng::seed_from_u64(seed);
-    // The stated quota is not always exactly what is enforced.
-    let limit = if rng.random_bool(UNUSUAL) { scaled(TPM, rng.random_range(0.3..1.5)) } else { TPM };
-    let tokens = Some(mechanism(limit, &mut rng));
-    let rejected = rejected(&mut rng);
+    let tokens = mechanism(TPM, &mut rng);
+    enforcing(tokens, noise, &mut rng)
+}
+
+/// Like [`emulator`], but mostly with another quota than the stated one, or windows of another length than a minute.
+pub(super) fn not_as_stated(seed: u64, noise: Noise) -> EmulatorConfig {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let other = rng.random_bool(NOT_AS_STATED);
+    let limit = if other { scaled(TPM, rng.random_range(0.3..1.5)) } else { TPM };
+    let tokens = match mechanism(limit, &mut rng) {
+        Mechanism::AnchoredWindow { limit, .. } => {
+            let (limit, window_s) = window(limit, &mut rng);
+            Mechanism::AnchoredWindow { limit, window_s }
+        }
+        Mechanism::SlidingLog { limit, .. } => {
+            let (limit, window_s) = window(limit, &mut rng);
+            Mechanism::SlidingLog { limit, window_s }
+        }
+        Mechanism::SlidingCounter { limit, offset_s, .. } => {
+            let (limit, window_s) = window(limit, &mut rng);
+            Mechanism::SlidingCounter { limit, window_s, offset_s: offset_s.rem_euclid(window_s) }
+        }
+        mechanism => mechanism,
+    };
+    enforcing(tokens, noise, &mut rng)
+}
+
+fn enforcing(tokens: Mechanism, noise: Noise, rng: &mut StdRng) -> EmulatorConfig {
+    let tokens = Some(tokens);
+    let rejected = rejected(rng);
     let admission = if rng.random_bool(UNUSUAL) { Admission::UntilExhausted } else { Admission::Whole };
     EmulatorConfig { tokens, rejected, admission, ..noise.emulator(rng.random()) }
 }
@@ -29,16 +57,7 @@ pub(super) fn mechanism(limit: u64, rng: &mut StdRng) -> Mechanism {
     let id = MechanismId::ALL[rng.random_range(0..MechanismId::ALL.len())];
     match Mechanism::per_minute(id, limit) {
         Mechanism::FixedWindow { limit, .. } => fixed_window(limit, skew_s, rng),
-        Mechanism::AnchoredWindow { limit, .. } => {
-            let (limit, window_s) = window(limit, rng);
-            Mechanism::AnchoredWindow { limit, window_s }
-        }
-        Mechanism::SlidingLog { limit, .. } => {
-            let (limit, window_s) = window(limit, rng);
-            Mechanism::SlidingLog { limit, window_s }
-        }
-        Mechanism::SlidingCounter { limit, .. } => {
-            let (limit, window_s) = window(limit, rng);
+        Mechanism::SlidingCounter { limit, window_s, .. } => {
             Mechanism::SlidingCounter { limit, window_s, offset_s: skew_s.rem_euclid(window_s) }
         }
         Mechanism::TokenBucket { capacity, refill_per_s } => {
@@ -53,6 +72,7 @@ pub(super) fn mechanism(limit: u64, rng: &mut StdRng) -> Mechanism {
             let time_constant_s = if rng.random_bool(0.7) { 60.0 } else { rng.random_range(20.0..150.0) };
             Mechanism::ExponentialDecay { limit, time_constant_s }
         }
+        windowed => windowed,
     }
 }
 
@@ -73,9 +93,9 @@ fn fixed_window(limit: u64, skew_s: f64, rng: &mut StdRng) -> Mechanism {
     }
 }
 
-/// The limit and the length of a window: usually 60 s. Half of the others keep the rate, the rest the limit.
+/// The limit and the length of a window, which may be 60 s. Half of the others keep the rate, the rest the limit.
 fn window(limit: u64, rng: &mut StdRng) -> (u64, f64) {
-    if !rng.random_bool(UNUSUAL) {
+    if !rng.random_bool(NOT_AS_STATED) {
         return (limit, 60.0);
     }
     let window_s: f64 = rng.random_range(20.0..150.0);

@@ -9,6 +9,8 @@ use super::{Noise, Truth, family, outside, pairs, quotas};
 pub enum Set {
     /// Mechanisms of the family at the usual noise
     Usual,
+    /// The family with another quota than the stated one, or windows of another length than a minute
+    Unstated,
     /// Mechanisms outside the family at the usual noise
     Outside,
     /// The family with 15 % background traffic
@@ -29,8 +31,9 @@ pub enum Set {
 
 impl Set {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Usual,
+        Self::Unstated,
         Self::Outside,
         Self::Background,
         Self::Noise,
@@ -45,6 +48,7 @@ impl Set {
     pub fn id(self) -> &'static str {
         match self {
             Self::Usual => "usual",
+            Self::Unstated => "unstated",
             Self::Outside => "outside",
             Self::Background => "background",
             Self::Noise => "noise",
@@ -72,6 +76,7 @@ impl Set {
     pub fn truth(self, seed: u64) -> Truth {
         let noise = self.noise();
         match self {
+            Self::Unstated => Truth::of_tokens(self, seed, family::not_as_stated(seed, noise)),
             Self::Outside => outside::truth(seed, noise),
             Self::Pairs => pairs::truth(seed, noise),
             Self::Requests => quotas::few_requests(seed, noise),

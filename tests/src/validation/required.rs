@@ -37,6 +37,7 @@ pub fn requirements(set: Set, figures: &Figures) -> Vec<Requirement> {
             most("requests, median", 36.0, requests[0]),
             most("bins overconfident", 0.0, overconfident(figures)),
         ],
+        Set::Unstated => Vec::new(),
         Set::Outside => vec![most("named wrongly (%)", 3.0, wrong)],
         Set::Background | Set::Noise | Set::Errors | Set::Latency => vec![most("wrong (%)", 1.0, wrong)],
         Set::Pairs => vec![most("one named alone (%)", 1.0, wrong)],
