@@ -40,9 +40,9 @@ const SLOTTED: f64 = 0.15;
 /// How often there are two limits at once, as against any one mechanism's seventh.
 const TWO_AT_ONCE: f64 = 0.01;
 /// How often a rejection has others follow for a while, as against the same.
-const BANS: f64 = 0.01;
+const BANS: f64 = 0.001;
 /// How often admission is left to chance, as against the same.
-const AT_RANDOM: f64 = 0.01;
+const AT_RANDOM: f64 = 0.001;
 const USUAL_MECHANISMS: [MechanismId; 4] = [
     MechanismId::FixedWindow,
     MechanismId::AnchoredWindow,
