@@ -6,6 +6,7 @@ mod draw;
 mod evidence;
 mod hypothesis;
 mod inquiry;
+mod likelihood;
 mod noise;
 mod parameters;
 mod plan;
@@ -31,7 +32,7 @@ use plan::{Terms, separating_probe};
 use posterior::Posterior;
 
 /// Of each sampler: enough particles that rare explanations are found for every seed.
-const EFFORT: Effort = Effort { prior: 6_000, particles: 500, moves: 5 };
+const EFFORT: Effort = Effort { prior: 4_000, particles: 400, moves: 5 };
 
 /// A trace of so many requests is longer than the sampler can follow for sure: most wrong verdicts were about such.
 pub(crate) const TOO_MANY_REQUESTS: usize = 120;

@@ -69,6 +69,12 @@ pub trait Limiter: fmt::Debug {
     /// The largest cost that would be admitted at `now`; negative after charges that did not fit.
     fn remaining(&self, now: Timestamp) -> f64;
 
+    /// From when on use still matters at `now`: what was used before has been forgotten by then. The epoch if that
+    /// cannot be said.
+    fn remembers_since(&self, _now: Timestamp) -> Timestamp {
+        Timestamp::EPOCH
+    }
+
     /// Checks, and charges if the cost fits.
     fn admit(&mut self, now: Timestamp, cost: u64) -> Decision {
         let decision = self.check(now, cost);

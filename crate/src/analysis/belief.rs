@@ -4,13 +4,16 @@ use rand_pcg::Pcg64Mcg;
 use super::draw::Stated;
 use super::evidence::Evidence;
 use super::hypothesis::Hypothesis;
-use super::noise::SMALL;
+use super::likelihood::Likelihood;
 use super::prior::{Class, DIMENSIONS, Point, TOGETHER};
 use super::replay::Replay;
 use crate::{QuotaKind, Timestamp};
 
 /// Particles are drawn anew once fewer than this share of them carries the weight.
 const RESAMPLE_BELOW: f64 = 0.5;
+
+/// At most so many observations at a time are thought to have been decided otherwise.
+const LUCK_CHANGED: usize = 3;
 
 /// The prior's particles are thinned out after so many observations at the latest.
 const THINNED_AFTER: usize = 12;
@@ -29,6 +32,8 @@ pub(super) struct Belief {
     particles: Vec<Particle>,
     /// Log of the marginal likelihood of the trace so far.
     log_evidence: f64,
+    /// How many samplers it stands for.
+    samplers: f64,
     rng: Pcg64Mcg,
 }
 
@@ -44,20 +49,22 @@ pub(super) struct Effort {
 }
 
 impl Effort {
-    /// For each of many classes, which are smaller.
-    fn of_many(self) -> Self {
-        Self { prior: self.prior / 4, particles: self.particles / 2, moves: self.moves }
+    /// Particles of the prior and later ones: fewer for each of many classes, which are smaller.
+    fn of(self, class: Class) -> (usize, usize) {
+        match class.is_one_of_many() {
+            true => (self.prior / 4, self.particles / 2),
+            false => (self.prior, self.particles),
+        }
     }
 }
 
 #[derive(Clone, Debug)]
 struct Particle {
     point: Point,
-    /// What decides everything uncertain, each from an observation on: a particle that was drawn twice must not have
-    /// the same future twice.
-    seeds: Vec<(usize, u64)>,
+    /// What decided everything uncertain, for each observation.
+    luck: Vec<u64>,
     replay: Replay,
-    log_likelihood: f64,
+    likelihood: Likelihood,
     weight: f64,
 }
 
@@ -71,22 +78,44 @@ impl Belief {
         seed: u64,
     ) -> Self {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
-        let effort = if class.is_one_of_many() { effort.of_many() } else { effort };
-        let weight = 1.0 / effort.prior as f64;
-        let particles = (0..effort.prior)
+        let (prior, _) = effort.of(class);
+        let weight = 1.0 / prior as f64;
+        let particles = (0..prior)
             .map(|_| {
-                let (point, seed) = (rng.random(), rng.random());
-                let replay = Replay::new(&class.hypothesis(kind, stated, &point), first, seed);
-                Particle { point, seeds: vec![(0, seed)], replay, log_likelihood: 0.0, weight }
+                let point = rng.random();
+                let replay = Replay::new(&class.hypothesis(kind, stated, &point), first);
+                Particle {
+                    point,
+                    luck: Vec::with_capacity(THINNED_AFTER),
+                    replay,
+                    likelihood: Likelihood::default(),
+                    weight,
+                }
             })
             .collect();
-        Self { class, kind, stated, first, effort, particles, log_evidence: 0.0, rng }
+        Self { class, kind, stated, first, effort, particles, log_evidence: 0.0, samplers: 1.0, rng }
     }
 
-    /// The one of two beliefs in the same class that has found the better explanations: a sampler that has lost them
-    /// underestimates the evidence, by far more than one that has not can overestimate it.
-    pub(super) fn better(self, other: Self) -> Self {
-        if other.log_evidence > self.log_evidence { other } else { self }
+    /// The prior again, for another sampler.
+    pub(super) fn anew(&mut self) -> Self {
+        Self::new((self.class, self.kind), self.stated, self.first, self.effort, self.rng.random())
+    }
+
+    /// Puts together what independent samplers have found in the same trace. Each estimates the marginal likelihood
+    /// without bias, so their mean does; the particles are those of the one that explains the trace best.
+    pub(super) fn pool(&mut self, other: Self) {
+        let (own, others) = (self.samplers, other.samplers);
+        let highest = self.log_evidence.max(other.log_evidence);
+        let sum = own * (self.log_evidence - highest).exp() + others * (other.log_evidence - highest).exp();
+        let rng = self.rng.clone();
+        if other.log_evidence > self.log_evidence {
+            *self = other;
+        }
+        self.rng = rng;
+        self.samplers = own + others;
+        if highest.is_finite() {
+            self.log_evidence = highest + (sum / self.samplers).ln();
+        }
     }
 
     /// Whatever comes, the class does not come back.
@@ -99,17 +128,19 @@ impl Belief {
     pub(super) fn update(&mut self, history: &[Evidence], worth_it: bool, worth_moving: bool) {
         let Some(latest) = history.last() else { return };
         for particle in &mut self.particles {
-            let probability = particle.replay.step(latest);
-            particle.log_likelihood += probability.ln();
+            let luck = self.rng.random();
+            let probability = particle.replay.step(latest, luck);
+            particle.luck.push(luck);
+            particle.likelihood.times(probability);
             particle.weight *= probability;
         }
         let total: f64 = self.particles.iter().map(|particle| particle.weight).sum();
         self.log_evidence += total.ln();
         self.particles.iter_mut().for_each(|particle| particle.weight /= total);
         let effective = 1.0 / self.particles.iter().map(|particle| particle.weight.powi(2)).sum::<f64>();
-        let unthinned = self.particles.len() > self.effort.particles && history.len() >= THINNED_AFTER;
+        let unthinned = self.particles.len() > self.effort.of(self.class).1 && history.len() >= THINNED_AFTER;
         if unthinned || (worth_it && effective < RESAMPLE_BELOW * self.particles.len() as f64) {
-            self.resample(history.len());
+            self.resample();
             let moves = if worth_moving { self.effort.moves } else { 0 };
             let mut moved = 0;
             for _ in 0..moves {
@@ -153,8 +184,8 @@ impl Belief {
     }
 
     /// Systematic resampling: each particle is kept as often as its weight says, up to rounding.
-    fn resample(&mut self, observed: usize) {
-        let count = self.effort.particles;
+    fn resample(&mut self) {
+        let (_, count) = self.effort.of(self.class);
         let weight = 1.0 / count as f64;
         let mut position = self.rng.random::<f64>() * weight;
         let mut cumulated = 0.0;
@@ -162,38 +193,35 @@ impl Belief {
         for particle in &self.particles {
             cumulated += particle.weight;
             while position < cumulated && drawn.len() < count {
-                let mut again = Particle { weight, ..particle.clone() };
-                let fork = (observed, self.rng.random());
-                again.fork(fork);
-                again.replay.reseed(fork.1);
-                drawn.push(again);
+                drawn.push(Particle { weight, ..particle.clone() });
                 position += weight;
             }
         }
         self.particles = drawn;
     }
 
-    /// One Metropolis step for each particle. The prior is uniform and the steps symmetric, so only likelihoods
-    /// decide. A step changes the hypothesis, or what was uncertain from some observation on, or both.
+    /// One Metropolis step for each particle, and how many of them were taken. The prior is uniform and the steps
+    /// symmetric, so only likelihoods decide. A step changes the hypothesis, or what was uncertain about some
+    /// observations, or both.
     fn move_all(&mut self, history: &[Evidence]) -> usize {
         let mut moves = 0;
         let mut rng = Pcg64Mcg::seed_from_u64(self.rng.random());
+        let mut luck = Vec::with_capacity(history.len());
         for index in 0..self.particles.len() {
             let old = &self.particles[index];
             let what = rng.random_range(0..3);
             let point = if what == 0 { old.point } else { self.proposal(&old.point, &mut rng) };
-            let fork = if what == 1 {
-                (history.len(), rng.random())
-            } else {
-                (rng.random_range(0..history.len()), rng.random())
-            };
-            let acceptable = old.log_likelihood + rng.random::<f64>().ln();
-            if let Some((replay, log_likelihood)) =
-                self.replayed(&point, &old.seeds, fork, history, acceptable)
-            {
+            luck.clone_from(&old.luck);
+            if what != 1 {
+                for _ in 0..rng.random_range(1..=LUCK_CHANGED) {
+                    luck[rng.random_range(0..history.len())] = rng.random();
+                }
+            }
+            let acceptable = old.likelihood.ln() + rng.random::<f64>().ln();
+            if let Some((replay, likelihood)) = self.replayed(&point, &luck, history, acceptable) {
                 let moved = &mut self.particles[index];
-                moved.fork(fork);
-                (moved.point, moved.replay, moved.log_likelihood) = (point, replay, log_likelihood);
+                (moved.point, moved.replay, moved.likelihood) = (point, replay, likelihood);
+                moved.luck.clone_from(&luck);
                 moves += 1;
             }
         }
@@ -235,38 +263,21 @@ impl Belief {
     fn replayed(
         &self,
         point: &Point,
-        seeds: &[(usize, u64)],
-        fork: (usize, u64),
+        luck: &[u64],
         history: &[Evidence],
         acceptable: f64,
-    ) -> Option<(Replay, f64)> {
-        let kept = seeds.iter().take_while(|(from, _)| *from < fork.0);
-        let mut seeds = kept.chain([&fork]).peekable();
-        let mut replay = Replay::new(&self.hypothesis(point), self.first, seeds.next()?.1);
-        // Logarithms are slow: they are taken of products, before these vanish.
-        let (mut log_likelihood, mut product, mut floor) = (0.0, 1.0_f64, acceptable.exp());
-        for (index, evidence) in history.iter().enumerate() {
-            while let Some((_, seed)) = seeds.next_if(|(from, _)| *from <= index) {
-                replay.reseed(*seed);
+    ) -> Option<(Replay, Likelihood)> {
+        let mut replay = Replay::new(&self.hypothesis(point), self.first);
+        let mut likelihood = Likelihood::default();
+        let mut floor = likelihood.product_of(acceptable);
+        for (evidence, luck) in history.iter().zip(luck) {
+            if likelihood.times(replay.step(evidence, *luck)) {
+                floor = likelihood.product_of(acceptable);
             }
-            product *= replay.step(evidence);
-            if product < SMALL {
-                log_likelihood += product.ln();
-                (product, floor) = (1.0, (acceptable - log_likelihood).exp());
-            }
-            if product < floor {
+            if likelihood.is_below(floor) {
                 return None;
             }
         }
-        seeds.for_each(|(_, seed)| replay.reseed(*seed));
-        Some((replay, log_likelihood + product.ln()))
-    }
-}
-
-impl Particle {
-    /// From an observation on, another seed decides what is uncertain.
-    fn fork(&mut self, fork: (usize, u64)) {
-        self.seeds.retain(|(from, _)| *from < fork.0);
-        self.seeds.push(fork);
+        Some((replay, likelihood))
     }
 }

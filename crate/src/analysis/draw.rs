@@ -135,3 +135,11 @@ pub(super) fn scaled(amount: u64, factor: f64) -> u64 {
 pub(super) fn pick<T: Copy>(choices: &[T], u: f64) -> T {
     choices[((u * choices.len() as f64) as usize).min(choices.len() - 1)]
 }
+
+/// The uniform number of this index, in (0, 1), that `luck` stands for. The mixing is that of splitmix64.
+pub(super) fn uniform(luck: u64, index: u64) -> f64 {
+    let state = luck.wrapping_add((index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (((mixed ^ (mixed >> 31)) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
+}

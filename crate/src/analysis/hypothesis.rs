@@ -89,26 +89,45 @@ pub(super) struct Others {
 
 impl Others {
     /// What one of their requests costs at least and at most, in terms of their mean.
-    pub(super) const SPREAD: [f64; 2] = [0.5, 1.5];
+    const SPREAD: [f64; 2] = [0.5, 1.5];
+    /// More of their requests than this, and their number hardly matters.
+    const MANY: u32 = 6;
 
     /// The mean time between two of their requests, in seconds, if there are any.
     pub(super) fn mean_gap_s(&self) -> f64 {
         self.request_cost as f64 / self.use_per_s
     }
 
-    /// The probability of a request of theirs within so many seconds.
-    pub(super) fn is_between(&self, seconds: f64) -> f64 {
-        if self.use_per_s > 0.0 { -f64::exp_m1(-seconds / self.mean_gap_s()) } else { 0.0 }
+    /// What a request of theirs costs at least.
+    pub(super) fn least(&self) -> f64 {
+        Self::SPREAD[0] * self.request_cost as f64
     }
 
-    /// The probability that a request of theirs costs more than this.
-    pub(super) fn costs_more_than(&self, amount: f64) -> f64 {
-        Self::SPREAD[1] - self.least_above(amount)
+    /// The probability that they use more than `amount` within so many seconds: their requests are a Poisson process,
+    /// each costs from half to one and a half times their mean. The sum of more than one is taken as evenly spread too.
+    pub(super) fn use_more_than(&self, amount: f64, seconds: f64) -> f64 {
+        let expected = self.use_per_s * seconds / self.request_cost.max(1) as f64;
+        if expected <= 0.0 {
+            return 0.0;
+        }
+        let times = amount / self.request_cost as f64;
+        let mut exactly = (-expected).exp();
+        let mut below = exactly;
+        for count in 1..=Self::MANY {
+            let count = f64::from(count);
+            exactly *= expected / count;
+            let spread = count.sqrt() * (Self::SPREAD[1] - Self::SPREAD[0]);
+            below += exactly * (0.5 + (times - count) / spread).clamp(0.0, 1.0);
+        }
+        (1.0 - below).clamp(0.0, 1.0)
     }
 
-    /// The least that such a request costs, in terms of their mean; the most if none does.
-    pub(super) fn least_above(&self, amount: f64) -> f64 {
-        (amount / self.request_cost.max(1) as f64).clamp(Self::SPREAD[0], Self::SPREAD[1])
+    /// What they have used if it is more than `amount`, as `luck` of 0 to 1 has it: one request if one is enough.
+    pub(super) fn use_of_more_than(&self, amount: f64, luck: f64) -> f64 {
+        let mean = self.request_cost as f64;
+        let least = amount.max(self.least());
+        let most = (Self::SPREAD[1] * mean).max(least + Self::SPREAD[0] * mean);
+        least + luck * (most - least)
     }
 
     pub(super) fn are_absent(&self) -> bool {

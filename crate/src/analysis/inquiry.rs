@@ -15,13 +15,17 @@ const FIRST_AT_MOST: f64 = 200.0;
 /// the clock from everything else, and the end of a minute from first use is far from both.
 const GOOD_SECONDS: [f64; 2] = [36.0, 46.0];
 /// The second one: large enough that the next ones meet the quota, small enough to fit.
-const SECOND_SHARE: f64 = 0.93;
+const SECOND_SHARE: f64 = 0.5;
 /// A leader must lead this often in a row, against probes chosen to refute it, before it is announced.
-const CHALLENGES: usize = 4;
+const CHALLENGES: usize = 3;
 /// Class probabilities while challenging, raised to this power.
 const CHALLENGE_SHARPNESS: f64 = 0.4;
+/// The longest wait for a challenge, in seconds.
+const CHALLENGE_WAIT_S: f64 = 16.0;
 /// An inquiry goes on until the probability is this many times closer to 1 than was asked: particles overstate it.
-const CAUTION: f64 = 2.0;
+const CAUTION: f64 = 1.0;
+/// The probabilities of what is left are worked out once more after so many observations without a leader.
+const REFINE_EVERY: usize = 8;
 /// All particles are drawn anew after so many observations without a leader.
 const RENEW_EVERY: usize = 20;
 
@@ -75,6 +79,10 @@ impl Inquiry {
             .get_or_insert_with(|| Posterior::new(&self.assumptions, evidence.earliest, SEARCH));
         posterior.observe(evidence);
         self.note_leader();
+        if self.led == 0 && self.observations.len().is_multiple_of(REFINE_EVERY) {
+            self.posterior.iter_mut().for_each(|posterior| posterior.refine(1));
+            self.note_leader();
+        }
         let refuted_all = self.led == 1 && self.leader == Some(Candidate::SomethingElse);
         if refuted_all || (self.led == 0 && self.observations.len().is_multiple_of(RENEW_EVERY)) {
             self.renew();
@@ -100,7 +108,7 @@ impl Inquiry {
         let seed = self.assumptions.seed.wrapping_add(self.observations.len() as u64);
         let assumptions = Assumptions { seed, ..self.assumptions.clone() };
         let anew = Posterior::of(&evidence, &assumptions, SEARCH);
-        self.posterior = self.posterior.take().map(|posterior| posterior.better(anew));
+        self.posterior = self.posterior.take().map(|posterior| posterior.pooled(anew));
     }
 
     fn note_leader(&mut self) {
@@ -132,7 +140,8 @@ impl Inquiry {
         if self.verdict.is_some() {
             return Next::Done;
         }
-        let sharpness = if self.led > 0 { CHALLENGE_SHARPNESS } else { 1.0 };
+        let (sharpness, wait_s) =
+            if self.led > 0 { (CHALLENGE_SHARPNESS, CHALLENGE_WAIT_S) } else { (1.0, f64::INFINITY) };
         let probe = next_probe(
             posterior,
             &Terms {
@@ -142,6 +151,7 @@ impl Inquiry {
                 quota: self.quota(),
                 scepticism: BIAS_OF_THE_BEST,
                 sharpness,
+                wait_s,
             },
         );
         if self.led > 0 { Next::Challenge(probe) } else { Next::Search(probe) }

@@ -4,7 +4,6 @@
 //! Lindley, "On a measure of the information provided by an experiment", Ann. Math. Stat. 27 (1956).
 
 use super::belief::Belief;
-use super::noise::outcome_probability;
 use super::posterior::Posterior;
 use super::prior::Class;
 use super::sweep::{Imagined, Sweep, best_size};
@@ -12,7 +11,7 @@ use crate::trace::USUAL_LATENCY_S;
 use crate::{Candidate, QuotaKind, Timestamp};
 
 /// Particles that are imagined forward, shared by the groups of classes that are left, and the most of one group.
-const PARTICLES: usize = 600;
+const PARTICLES: usize = 400;
 const PARTICLES_OF_GROUP: usize = 300;
 /// A class below this probability is not worth a probe.
 const NEGLIGIBLE: f64 = 1e-4;
@@ -20,8 +19,10 @@ const NEGLIGIBLE: f64 = 1e-4;
 const DELAYS_S: [f64; 11] = [0.0, 1.0, 2.5, 4.5, 7.0, 11.0, 16.0, 23.0, 32.0, 44.0, 62.0];
 /// Just before and after the clock minute, beyond the clock error.
 const AROUND_THE_MINUTE_S: [f64; 2] = [-2.0, 1.5];
-/// Delays of a second probe after the first.
-const SECOND_DELAYS_S: [f64; 6] = [0.0, 3.0, 9.0, 20.0, 38.0, 61.0];
+/// Probes in a row that are thought through, and the delays of the later ones, in seconds.
+const STEPS: usize = 4;
+const LATER_DELAYS_S: [f64; 6] = [0.0, 3.0, 9.0, 20.0, 38.0, 61.0];
+const PATIENCE_S: f64 = 20.0;
 /// First probes that are followed by a second one in thought.
 const LOOKED_AHEAD: usize = 6;
 /// Shares of the quota to use up, and when: that tells nothing by itself, and everything afterwards.
@@ -30,11 +31,14 @@ const FILLS: [(f64, f64); 5] = [(0.0, 0.3), (0.0, 0.6), (0.0, 0.93), (15.0, 0.93
 /// information estimates", 1955), and by which that of the best of many probes is.
 pub(super) const BIAS: f64 = 0.5;
 pub(super) const BIAS_OF_THE_BEST: f64 = 1.0;
+/// Where a larger request tells as much, because any is admitted that finds something left, this share of the quota is
+/// tried too: what comes back after an overdraft shows how.
+const OVERDRAFT: f64 = 0.07;
 /// A probe tells two candidates apart if their predictions differ by more than this.
 const TELLING: f64 = 0.5;
 /// What a request and a whole quota of tokens cost, in seconds of waiting.
-const REQUEST_COST_S: f64 = 1.0;
-const QUOTA_COST_S: f64 = 25.0;
+const REQUEST_COST_S: f64 = 0.5;
+const QUOTA_COST_S: f64 = 18.0;
 
 /// The smallest request that makes sense, in tokens.
 pub(super) const SMALLEST: u64 = 24;
@@ -63,6 +67,8 @@ pub(super) struct Terms {
     pub scepticism: f64,
     /// Class probabilities are raised to this power: below 1, to challenge the leader.
     pub sharpness: f64,
+    /// The longest wait, in seconds.
+    pub wait_s: f64,
 }
 
 #[derive(Clone, Copy)]
@@ -76,20 +82,34 @@ impl Choice {
     fn rate(&self) -> f64 {
         self.sweep.gain / self.cost_s
     }
+
+    fn patient_rate(&self) -> f64 {
+        self.sweep.gain / (self.cost_s + PATIENCE_S)
+    }
 }
 
 /// The probe that tells most for its cost, looking one and two probes ahead.
 pub(super) fn next_probe(posterior: &Posterior, terms: &Terms) -> Probe {
     let imagined = imagine(posterior.beliefs(), terms.sharpness);
-    let mut choices: Vec<Choice> =
-        times(terms.from, &DELAYS_S).map(|at| terms.choice(&imagined, at, terms.from, None)).collect();
+    let mut choices: Vec<Choice> = times(terms.from, &DELAYS_S)
+        .filter(|at| at.seconds_since(terms.from) <= terms.wait_s)
+        .map(|at| terms.choice(&imagined, at, terms.from, None))
+        .collect();
     choices.sort_by(|a, b| b.rate().total_cmp(&a.rate()));
     choices.truncate(LOOKED_AHEAD);
-    choices.extend(FILLS.map(|(delay_s, share)| {
-        let size = ((terms.quota * share) as u64).clamp(terms.sizes.0, terms.sizes.1);
-        terms.choice(&imagined, terms.from.plus_seconds(delay_s), terms.from, Some(size))
-    }));
-    let scored = choices.iter().map(|choice| (choice, terms.rate_of_two(&imagined, choice)));
+    let larger = (terms.quota * OVERDRAFT) as u64;
+    let larger = choices.iter().filter(|choice| choice.sweep.size < larger).filter_map(|choice| {
+        let other = terms.choice(&imagined, choice.at, terms.from, Some(larger));
+        (other.sweep.gain >= choice.sweep.gain).then_some(other)
+    });
+    choices.extend(larger.collect::<Vec<_>>());
+    choices.extend(FILLS.into_iter().filter(|(delay_s, _)| *delay_s <= terms.wait_s).map(
+        |(delay_s, share)| {
+            let size = ((terms.quota * share) as u64).clamp(terms.sizes.0, terms.sizes.1);
+            terms.choice(&imagined, terms.from.plus_seconds(delay_s), terms.from, Some(size))
+        },
+    ));
+    let scored = choices.iter().map(|choice| (choice, terms.rate_of_course(&imagined, choice)));
     let best = scored.max_by(|(_, a), (_, b)| a.total_cmp(b));
     match best {
         // Nothing stands out from the noise: then what may be noise has to do.
@@ -187,6 +207,7 @@ impl Terms {
             quota: f64::INFINITY,
             scepticism: BIAS,
             sharpness: 1.0,
+            wait_s: f64::INFINITY,
         }
     }
 
@@ -203,35 +224,40 @@ impl Terms {
         at.plus_seconds(self.latency_s / 2.0)
     }
 
-    /// Information a second of a probe, by itself or together with the best that can follow it.
-    fn rate_of_two(&self, imagined: &[Imagined], first: &Choice) -> f64 {
-        let from = first.at.plus_seconds(self.latency_s);
-        let (mut gain, mut cost_s) = (first.sweep.gain, first.cost_s);
-        for admitted in [true, false] {
-            let after = self.after(imagined, first, admitted);
-            let share = if admitted { first.sweep.admitted } else { 1.0 - first.sweep.admitted };
-            let seconds = times(from, &SECOND_DELAYS_S).map(|at| self.choice(&after, at, from, None));
-            if let Some(second) = seconds.max_by(|a, b| a.rate().total_cmp(&b.rate())) {
-                gain += share * second.sweep.gain;
-                cost_s += share * second.cost_s;
+    /// Information a second of a probe, by itself or together with those that can follow it.
+    fn rate_of_course(&self, imagined: &[Imagined], first: &Choice) -> f64 {
+        let total: f64 = imagined.iter().map(|one| one.weight).sum();
+        let (mut gain, mut cost_s, mut best) = (0.0, 0.0, 0.0_f64);
+        let mut stages = vec![(imagined.to_vec(), *first)];
+        for step in 0..STEPS {
+            let mut next = Vec::new();
+            for (worlds, probe) in stages {
+                let share = worlds.iter().map(|one| one.weight).sum::<f64>() / total;
+                gain += share * probe.sweep.gain;
+                cost_s += share * probe.cost_s;
+                if step + 1 < STEPS {
+                    let from = probe.at.plus_seconds(self.latency_s);
+                    next.extend(self.outcomes(worlds, &probe).into_iter().filter_map(|after| {
+                        let choices =
+                            times(from, &LATER_DELAYS_S).map(|at| self.choice(&after, at, from, None));
+                        let best = choices.max_by(|a, b| a.patient_rate().total_cmp(&b.patient_rate()))?;
+                        (best.sweep.gain > 0.0).then_some((after, best))
+                    }));
+                }
             }
+            best = best.max(gain / cost_s);
+            stages = next;
         }
-        first.rate().max(gain / cost_s)
+        best
     }
 
-    /// The imagined worlds after a probe was admitted, or rejected.
-    fn after(&self, imagined: &[Imagined], probe: &Choice, admitted: bool) -> Vec<Imagined> {
+    /// The imagined worlds in which a probe is admitted, and those in which it is rejected, after it.
+    fn outcomes(&self, imagined: Vec<Imagined>, probe: &Choice) -> [Vec<Imagined>; 2] {
         let (at, size) = (self.decided(probe.at), probe.sweep.size);
-        let [if_fits, if_not] = [true, false].map(|fits| outcome_probability(fits, admitted));
-        let mut after = imagined.to_vec();
-        for one in &mut after {
-            one.weight *= if one.fits(at, size) { if_fits } else { if_not };
-            if admitted {
-                one.charge(at, size);
-            } else {
-                one.reject(at, size);
-            }
-        }
-        after
+        let (mut admitting, mut rejecting): (Vec<_>, Vec<_>) =
+            imagined.into_iter().partition(|one| one.fits(at, size));
+        admitting.iter_mut().for_each(|one| one.charge(at, size));
+        rejecting.iter_mut().for_each(|one| one.reject(at, size));
+        [admitting, rejecting]
     }
 }

@@ -16,8 +16,13 @@ const KINDS: [(QuotaKind, f64); 3] =
 const MESSAGE_IS_TRUE: f64 = 0.94;
 const MESSAGE_IS_FALSE: f64 = 0.03;
 const SOMETHING_ELSE: f64 = 0.05;
-/// Independent samplers whose findings are put together.
+/// Independent samplers whose findings are put together, of every class and then of those that are more probable than
+/// this.
 const SAMPLERS: u64 = 2;
+const MORE_SAMPLERS: usize = 4;
+const CONTENDING: f64 = 1e-4;
+/// Somebody who leads may be announced.
+const LEADING: f64 = 0.8;
 /// Beliefs less probable than this are followed, but not worked on; then not even followed.
 const HOPELESS: f64 = 1e-4;
 const GIVEN_UP: f64 = 1e-12;
@@ -72,18 +77,40 @@ impl Posterior {
         posterior
     }
 
-    /// What several samplers make of the same evidence, each with less effort.
+    /// What several samplers make of the same evidence: two of every class, and more of those that are left then.
     pub(super) fn agreed(evidence: &[Evidence], assumptions: &Assumptions, effort: Effort) -> Self {
-        let seeds = (0..SAMPLERS).map(|sampler| assumptions.seed.wrapping_add(sampler << 32));
-        let samplers =
-            seeds.map(|seed| Self::of(evidence, &Assumptions { seed, ..assumptions.clone() }, effort));
-        samplers.reduce(Self::better).unwrap_or_else(|| Self::of(evidence, assumptions, effort))
+        let seeded = |sampler: u64| {
+            let seed = assumptions.seed.wrapping_add(sampler << 32);
+            Self::of(evidence, &Assumptions { seed, ..assumptions.clone() }, effort)
+        };
+        let mut posterior = (1..SAMPLERS).fold(seeded(0), |all, sampler| all.pooled(seeded(sampler)));
+        // Where nothing leads, it does not matter by how much.
+        if posterior.candidates()[0].1 > LEADING {
+            posterior.refine(MORE_SAMPLERS);
+        }
+        posterior
     }
 
-    /// Of two posteriors of the same evidence, the better belief in each class.
-    pub(super) fn better(mut self, other: Self) -> Self {
-        let both = self.beliefs.into_iter().zip(other.beliefs);
-        self.beliefs = both.map(|((one, prior), (other, _))| (one.better(other), prior)).collect();
+    /// Asks more samplers about the beliefs that are left.
+    pub(super) fn refine(&mut self, samplers: usize) {
+        let (evidence, shares) = (&self.evidence, &self.shares.beliefs);
+        self.beliefs.par_iter_mut().zip(shares).filter(|(_, share)| **share > CONTENDING).for_each(
+            |((belief, _), _)| {
+                for _ in 0..samplers {
+                    let mut anew = belief.anew();
+                    for end in 1..=evidence.len() {
+                        anew.update(&evidence[..end], true, worth_moving(&evidence[..end]));
+                    }
+                    belief.pool(anew);
+                }
+            },
+        );
+        self.share_out();
+    }
+
+    /// What two samplers make of the same evidence.
+    pub(super) fn pooled(mut self, other: Self) -> Self {
+        self.beliefs.iter_mut().zip(other.beliefs).for_each(|((one, _), (other, _))| one.pool(other));
         self.share_out();
         self
     }
@@ -93,9 +120,7 @@ impl Posterior {
         self.something_else.observe(&evidence);
         self.evidence.push(evidence);
         let (evidence, shares) = (&self.evidence, &self.shares.beliefs);
-        // Without a rejection nothing is told apart, and after too many requests nothing is named.
-        let worth_moving = evidence.len() < TOO_MANY_REQUESTS
-            && evidence.iter().any(|evidence| evidence.outcome.is_throttled());
+        let worth_moving = worth_moving(evidence);
         self.beliefs.par_iter_mut().zip(shares).for_each(|((belief, _), share)| match *share {
             share if share < GIVEN_UP => belief.give_up(),
             share => belief.update(evidence, share > HOPELESS, worth_moving),
@@ -173,6 +198,11 @@ impl Posterior {
     fn sum(&self, wanted: impl Fn(&Belief) -> bool) -> f64 {
         self.beliefs().filter(|(belief, _)| wanted(belief)).map(|(_, share)| share).sum()
     }
+}
+
+/// Without a rejection nothing is told apart, and after too many requests nothing is named.
+fn worth_moving(evidence: &[Evidence]) -> bool {
+    evidence.len() < TOO_MANY_REQUESTS && evidence.iter().any(|evidence| evidence.outcome.is_throttled())
 }
 
 /// Messages are one piece of evidence however often they come: whoever words them wrongly does it every time.

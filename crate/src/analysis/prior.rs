@@ -15,11 +15,11 @@ pub(super) const DIMENSIONS: usize = 13;
 pub(super) type Point = [f64; DIMENSIONS];
 
 /// Coordinates that only make sense together.
-pub(super) const TOGETHER: [&[usize]; 9] =
-    [&[0], &[0, 1, 2], &[2], &[3], &[3, 4], &[5, 10], &[6, 7], &[8, 9], &[11, 12]];
+pub(super) const TOGETHER: [&[usize]; 11] =
+    [&[0], &[1], &[4], &[0, 1, 2], &[2], &[3], &[3, 4], &[5, 10], &[6, 7], &[8, 9], &[11, 12]];
 
 /// How often others use the quota at all, and how much of it at most.
-const OTHERS_ARE_ACTIVE: f64 = 0.3;
+const OTHERS_ARE_ACTIVE: f64 = 0.5;
 const OTHERS_SHARE: f64 = 0.2;
 /// How often somebody used the quota in the minute before the first observation. Any request, however small, starts
 /// an anchored window, while other mechanisms are changed only by as much as was used.
@@ -35,6 +35,9 @@ const USUAL_PERIOD: f64 = 0.8;
 /// A bucket that ticks faster cannot be told from one that refills continuously, over a network: latency blurs it.
 const BLURRED_TICKS: &[f64] = &[0.25, 0.5, 1.0, 2.0];
 const CONTINUOUS: f64 = 0.6;
+/// How often a bucket holds what comes in a minute, and how often a minute is the time constant of a decay.
+const CAPACITY_OF_A_MINUTE: f64 = 0.5;
+const DECAY_OF_A_MINUTE: f64 = 0.6;
 /// How often logs are kept in slots.
 const SLOTTED: f64 = 0.15;
 /// How often there are two limits at once, as against any one mechanism's seventh.
@@ -64,10 +67,12 @@ pub(super) enum Class {
     /// A log that only knows in which slot a request came.
     SlottedLog,
     SlidingCounter(Length),
-    TokenBucket,
+    /// With the capacity of a minute, or another.
+    TokenBucket(Length),
     /// With the usual tick of this index, or with any if there is none.
     SteppedBucket(usize),
-    ExponentialDecay,
+    /// With a time constant of a minute, or another.
+    ExponentialDecay(Length),
     /// Two limits of the same quota at once, of which the shorter one is for bursts: none of the mechanisms by itself.
     TwoAtOnce,
     /// What fits is admitted with a probability: none of the mechanisms either.
@@ -90,21 +95,22 @@ impl Class {
             let any = (class(usual.len()), (1.0 - USUAL_PERIOD) * prior);
             (0..usual.len()).map(|index| (class(index), one_usual)).chain([any]).collect::<Vec<_>>()
         };
-        let by_length = |class: fn(Length) -> Self, prior: f64| {
+        let split = |class: fn(Length) -> Self, prior: f64, a_minute: f64| {
             let (minute, other) = (class(Length::Minute), class(Length::Other));
-            vec![(minute, A_MINUTE * prior), (other, (1.0 - A_MINUTE) * prior)]
+            vec![(minute, a_minute * prior), (other, (1.0 - a_minute) * prior)]
         };
+        let by_length = |class, prior| split(class, prior, A_MINUTE);
         match kind {
             QuotaKind::TokensPerDay => vec![(Self::DayWindow, 1.0)],
             QuotaKind::Tokens | QuotaKind::Requests => [
                 vec![
                     (Self::ClockWindow, 0.5 * SEVENTH),
-                    (Self::TokenBucket, SEVENTH),
-                    (Self::ExponentialDecay, SEVENTH),
                     (Self::TwoAtOnce, TWO_AT_ONCE),
                     (Self::AtRandom, AT_RANDOM),
                     (Self::Banning, BANS),
                 ],
+                split(Self::TokenBucket, SEVENTH, CAPACITY_OF_A_MINUTE),
+                split(Self::ExponentialDecay, SEVENTH, DECAY_OF_A_MINUTE),
                 by_length(Self::OffsetWindow, 0.3 * SEVENTH),
                 by_length(Self::AnchoredWindow, SEVENTH),
                 by_length(Self::SlidingLog, (1.0 - SLOTTED) * SEVENTH),
@@ -126,6 +132,8 @@ impl Class {
             Self::AnchoredWindow(_) => Self::AnchoredWindow(Length::Minute),
             Self::SlidingLog(_) | Self::SlottedLog => Self::SlidingLog(Length::Minute),
             Self::SlidingCounter(_) => Self::SlidingCounter(Length::Minute),
+            Self::TokenBucket(_) => Self::TokenBucket(Length::Minute),
+            Self::ExponentialDecay(_) => Self::ExponentialDecay(Length::Minute),
             class => class,
         }
     }
@@ -144,16 +152,16 @@ impl Class {
             Self::AnchoredWindow(_) => MechanismId::AnchoredWindow,
             Self::SlidingLog(_) | Self::SlottedLog => MechanismId::SlidingLog,
             Self::SlidingCounter(_) => MechanismId::SlidingCounter,
-            Self::TokenBucket => MechanismId::TokenBucket,
+            Self::TokenBucket(_) => MechanismId::TokenBucket,
             Self::SteppedBucket(_) => MechanismId::SteppedBucket,
-            Self::ExponentialDecay => MechanismId::ExponentialDecay,
+            Self::ExponentialDecay(_) => MechanismId::ExponentialDecay,
         })
     }
 
     /// The mechanism as a verdict names it.
     pub(super) fn named(self, mechanism: Mechanism) -> Mechanism {
         match (self, mechanism) {
-            (Self::TokenBucket, Mechanism::SteppedBucket { capacity, refill_per_s, .. }) => {
+            (Self::TokenBucket(_), Mechanism::SteppedBucket { capacity, refill_per_s, .. }) => {
                 Mechanism::TokenBucket { capacity, refill_per_s }
             }
             (_, mechanism) => mechanism,
@@ -238,16 +246,19 @@ impl Class {
             Self::SlidingCounter(length) => {
                 let (window_s, limit) = length.of_window(period, rate, limit);
                 let offset_s = match phase {
-                    phase if window_s == minute && phase < 0.8 => clock_error(phase / 0.8),
-                    phase => (phase * 5.0).fract() * window_s,
+                    phase if window_s == minute && phase < 0.95 => clock_error(phase / 0.95),
+                    phase => (phase * 20.0).fract() * window_s,
                 };
                 Mechanism::SlidingCounter { limit, window_s, offset_s }
             }
-            Self::ExponentialDecay => {
-                let time_constant_s = mixed(period, 0.6, minute, 10.0, 200.0);
+            Self::ExponentialDecay(length) => {
+                let time_constant_s = match length {
+                    Length::Minute => minute,
+                    Length::Other => log_uniform(period, 10.0, 200.0),
+                };
                 Mechanism::ExponentialDecay { limit, time_constant_s }
             }
-            Self::TokenBucket | Self::SteppedBucket(_) => {
+            Self::TokenBucket(_) | Self::SteppedBucket(_) => {
                 self.bucket(limit, [ratio, rate, phase, period], admission)
             }
             Self::TwoAtOnce | Self::AtRandom | Self::Banning => match pick(&USUAL_MECHANISMS, ratio) {
@@ -265,7 +276,11 @@ impl Class {
         let refill_per_s = limit as f64 / 60.0 * mixed(rate, 0.75, 1.0, 0.1, 4.0);
         // A bucket that may be overdrawn can be tiny, one that may not would admit next to nothing.
         let smallest = if admission == Admission::Whole { 0.05 } else { 0.005 };
-        let capacity = scaled(limit, mixed(ratio, 0.5, 1.0, smallest, 4.0));
+        let capacity = match self {
+            Self::TokenBucket(Length::Minute) => limit,
+            Self::TokenBucket(Length::Other) => scaled(limit, log_uniform(ratio, smallest, 4.0)),
+            _ => scaled(limit, mixed(ratio, CAPACITY_OF_A_MINUTE, 1.0, smallest, 4.0)),
+        };
         let tick_s = match self {
             Self::SteppedBucket(index) => period_of(index, period, USUAL_TICKS),
             _ if period < CONTINUOUS => return Mechanism::TokenBucket { capacity, refill_per_s },

@@ -100,9 +100,10 @@ fn alone(
     let explanations = belief.hypotheses().take(EXPLANATIONS).enumerate().map(|(seed, (hypothesis, _))| {
         let mechanism = usual(hypothesis.mechanism);
         let hypothesis = Hypothesis { mechanism, others: Others::default(), second: None, ..hypothesis };
-        let mut replay = Replay::new(&hypothesis, first, seed as u64);
-        let wrong: Vec<usize> =
-            (0..evidence.len()).filter(|index| replay.step(&evidence[*index]) < 0.5).collect();
+        let mut replay = Replay::new(&hypothesis, first);
+        let luck = (seed as u64) << 32;
+        let mut is_wrong = |index: &usize| replay.step(&evidence[*index], luck + *index as u64) < 0.5;
+        let wrong: Vec<usize> = (0..evidence.len()).filter(|index| is_wrong(index)).collect();
         (hypothesis, wrong)
     });
     explanations.min_by_key(|(_, wrong)| wrong.len())

@@ -1,6 +1,4 @@
-use rand::{RngExt, SeedableRng};
-use rand_pcg::Pcg64Mcg;
-
+use super::draw::uniform;
 use super::evidence::Evidence;
 use super::hypothesis::{Ban, Chance, Hypothesis, Others, Slots};
 use super::noise::{self, Noise};
@@ -10,14 +8,11 @@ use crate::{Admission, AnyLimiter, Limiter, Mechanism, Outcome, QuotaKind, Times
 pub(super) const ROUNDING: f64 = 1e-6;
 /// How often a request that failed, with a 5xx or without an answer, was charged.
 const FAILED_IS_CHARGED: f64 = 0.5;
-/// Traffic of others starts this long before the first observation, so that their use is in the state.
-const WARM_UP_S: f64 = 120.0;
+/// What others used longer before the first observation than this has come back.
+const MEMORY_S: f64 = 60.0;
 
 /// Where chance decides, nothing is more certain than this.
 const LEAST_CHANCE: f64 = 0.02;
-
-/// What others did longer ago than this no longer matters, and a trace may pause for days.
-const MEMORY_S: f64 = 3_600.0;
 
 /// A quota in force.
 #[derive(Clone, Debug)]
@@ -39,6 +34,10 @@ impl Enforced {
 
     fn refund(&mut self, now: Timestamp, charged_at: Timestamp, amount: u64) {
         self.limiter.refund(now, self.counted_from(charged_at), amount);
+    }
+
+    fn is_full(&self, now: Timestamp) -> bool {
+        self.limiter.remaining(now) >= self.ceiling as f64
     }
 
     fn counted_from(&self, at: Timestamp) -> Timestamp {
@@ -71,16 +70,16 @@ pub(super) struct Replay {
     first: Enforced,
     second: Option<Enforced>,
     noise: Noise,
-    rng: Pcg64Mcg,
     now: Timestamp,
-    next_of_others: Option<Timestamp>,
+    /// From when on nothing is known of what others have used.
+    unwatched_from: Timestamp,
     /// Rejections that the first quota explains, less those that only the second does.
     blame: i32,
 }
 
 impl Replay {
-    /// `seed` decides everything uncertain: instants of admission, the others' requests, what failures cost.
-    pub(super) fn new(hypothesis: &Hypothesis, start: Timestamp, seed: u64) -> Self {
+    /// Nothing observed yet; the first request will leave at `start`.
+    pub(super) fn new(hypothesis: &Hypothesis, start: Timestamp) -> Self {
         let mut replay = Self {
             admission: hypothesis.admission,
             rejected_count: hypothesis.rejected_count,
@@ -91,12 +90,10 @@ impl Replay {
             first: Enforced::new((hypothesis.kind, hypothesis.mechanism), hypothesis.slots),
             second: hypothesis.second.map(|second| Enforced::new(second, None)),
             noise: Noise::default(),
-            rng: Pcg64Mcg::seed_from_u64(seed),
-            now: start.plus_seconds(-WARM_UP_S),
-            next_of_others: None,
+            now: start.plus_seconds(-MEMORY_S),
+            unwatched_from: start.plus_seconds(-MEMORY_S),
             blame: 0,
         };
-        replay.next_of_others = replay.next_after(replay.now);
         if let Some((seconds, used)) = replay.others.before {
             replay.now = start.plus_seconds(-seconds);
             replay.first.charge(replay.now, used);
@@ -104,12 +101,11 @@ impl Replay {
         replay
     }
 
-    /// Moves on by one observation and returns the probability of its outcome; 1 if that is no evidence.
-    pub(super) fn step(&mut self, evidence: &Evidence) -> f64 {
+    /// Moves on by one observation and returns the probability of its outcome; 1 if that is no evidence. `luck` decides
+    /// everything uncertain: the instant of admission, what a failure costs, what others did.
+    pub(super) fn step(&mut self, evidence: &Evidence, luck: u64) -> f64 {
         let span = evidence.latest.seconds_since(evidence.earliest);
-        let at = evidence.earliest.plus_seconds(self.rng.random::<f64>() * span);
-        let before = self.now;
-        self.advance(at);
+        self.advance(evidence.earliest.plus_seconds(uniform(luck, 0) * span), luck);
         let (now, admission) = (self.now, self.admission);
         let margin = self.first.margin(now, evidence.reserved(self.first.kind), admission);
         let fits_first = self.first.fits(margin);
@@ -135,7 +131,7 @@ impl Replay {
                 }
             }
             Outcome::Failed => {
-                if self.rng.random_bool(FAILED_IS_CHARGED) {
+                if uniform(luck, 1) < FAILED_IS_CHARGED {
                     self.charge(evidence, 1);
                 }
                 return 1.0;
@@ -148,31 +144,34 @@ impl Replay {
                 let passes = fits * chance.clamp(LEAST_CHANCE, 1.0 - LEAST_CHANCE);
                 if admitted { passes } else { 1.0 - passes }
             }
-            true if fits > 0.5 && !admitted => {
-                self.rejected_without_cause(fits, margin, now.seconds_since(before))
-            }
+            true if fits > 0.5 => self.fitted(fits, margin, admitted, luck),
             true => self.noise.observe(fits, admitted),
             false => 1.0,
         }
     }
 
-    /// The probability that a request is rejected that fits, `within_s` seconds after the last one: spuriously, or
-    /// because of a request of others that was not foreseen. Which of both it was is then taken as certain.
-    ///
-    /// Without it a hypothesis would have to foresee the very traffic of others to survive.
-    fn rejected_without_cause(&mut self, fits: f64, margin: f64, within_s: f64) -> f64 {
-        let unforeseen = self.others.is_between(within_s) * self.others.costs_more_than(margin);
-        if unforeseen == 0.0 {
-            return self.noise.observe(fits, false);
+    /// The probability of what became of a request that fits, unless others have used what it needed: they are not
+    /// watched, so what they used is integrated over, and known once a request was rejected for it, or was not.
+    fn fitted(&mut self, fits: f64, margin: f64, admitted: bool, luck: u64) -> f64 {
+        let unwatched_s = self.now.seconds_since(self.unwatched_from);
+        let used_up = self.others.use_more_than(margin, unwatched_s);
+        if admitted {
+            if margin < self.others.least() {
+                self.unwatched_from = self.now;
+            }
+            return self.noise.observe(fits * (1.0 - used_up), true);
         }
         let known = self.noise;
-        let spurious = self.noise.observe(fits, false);
-        if self.rng.random::<f64>() * (unforeseen + spurious) < unforeseen {
+        let otherwise = (1.0 - used_up) * self.noise.observe(fits, false);
+        let luck = uniform(luck, 1);
+        if luck * (used_up + otherwise) < used_up {
             self.noise = known;
-            let cost = self.rng.random_range(self.others.least_above(margin)..=Others::SPREAD[1]);
-            self.charge_of_others(self.now, cost);
+            self.unwatched_from = self.now;
+            let luck = luck * (used_up + otherwise) / used_up;
+            let used = self.others.use_of_more_than(margin, luck);
+            self.charge_of_others(used.ceil() as u64);
         }
-        unforeseen + spurious
+        used_up + otherwise
     }
 
     fn charge(&mut self, evidence: &Evidence, times: u64) {
@@ -186,7 +185,7 @@ impl Replay {
         if evidence.unused(QuotaKind::Tokens) == 0 {
             return;
         }
-        self.advance(evidence.latest);
+        self.now = self.now.max(evidence.latest);
         let now = self.now;
         for quota in self.quotas() {
             quota.refund(now, charged_at, evidence.unused(quota.kind));
@@ -195,11 +194,6 @@ impl Replay {
 
     fn quotas(&mut self) -> impl Iterator<Item = &mut Enforced> {
         std::iter::once(&mut self.first).chain(&mut self.second)
-    }
-
-    /// From here on, `seed` decides what is uncertain.
-    pub(super) fn reseed(&mut self, seed: u64) {
-        self.rng = Pcg64Mcg::seed_from_u64(seed);
     }
 
     pub(super) fn chance(&self) -> Option<Chance> {
@@ -226,35 +220,32 @@ impl Replay {
         self.blame >= 0
     }
 
-    fn advance(&mut self, to: Timestamp) {
-        let remembered = to.plus_seconds(-MEMORY_S);
-        if self.next_of_others.is_some_and(|at| at < remembered) {
-            self.next_of_others = self.next_after(remembered);
-        }
-        while let Some(at) = self.next_of_others.filter(|at| *at <= to) {
-            self.now = self.now.max(at);
-            let cost = self.rng.random_range(Others::SPREAD[0]..Others::SPREAD[1]);
-            self.charge_of_others(self.now, cost);
-            self.next_of_others = self.next_after(at);
-        }
+    /// Lets time pass until `to`. A window that runs from first use may be opened by the first request of others in the
+    /// meantime: `luck` tells when.
+    fn advance(&mut self, to: Timestamp, luck: u64) {
         self.now = self.now.max(to);
+        let since = self.first.limiter.remembers_since(self.now);
+        self.unwatched_from = self.unwatched_from.max(since);
+        let closed = self.first.is_full(self.now);
+        if closed
+            && matches!(self.first.limiter, AnyLimiter::AnchoredWindow(_))
+            && self.others.use_per_s > 0.0
+        {
+            let wait_s = -self.others.mean_gap_s() * uniform(luck, 2).ln();
+            let opened = self.unwatched_from.plus_seconds(wait_s);
+            if opened < self.now {
+                self.first.charge(opened, self.others.request_cost);
+                self.unwatched_from = opened;
+            }
+        }
     }
 
-    /// Charges a request of others that costs `times` as much as theirs do on average.
-    fn charge_of_others(&mut self, at: Timestamp, times: f64) {
-        let cost = (self.others.request_cost as f64 * times).ceil() as u64;
-        self.first.charge(at, cost);
+    fn charge_of_others(&mut self, cost: u64) {
+        let now = self.now;
+        self.first.charge(now, cost);
         if let Some(second) = &mut self.second {
             let share = cost as f64 / self.first.ceiling.max(1) as f64;
-            second.charge(at, ((share * second.ceiling as f64) as u64).max(1));
+            second.charge(now, ((share * second.ceiling as f64) as u64).max(1));
         }
-    }
-
-    /// The others' requests are a Poisson process.
-    fn next_after(&mut self, at: Timestamp) -> Option<Timestamp> {
-        if self.others.use_per_s <= 0.0 {
-            return None;
-        }
-        Some(at.plus_seconds(-self.others.mean_gap_s() * (1.0 - self.rng.random::<f64>()).ln()))
     }
 }

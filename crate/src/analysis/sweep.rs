@@ -1,3 +1,4 @@
+use super::draw::uniform;
 use super::hypothesis::{Ban, Chance};
 use super::noise::{self, outcome_probability};
 use super::replay::{Enforced, ROUNDING, Replay};
@@ -67,24 +68,16 @@ impl Imagined {
         }
     }
 
-    /// Other luck at another instant, in (0, 1); the mixing is that of splitmix64.
-    fn luck(&self, at: Timestamp) -> f64 {
-        let mixed = (self.luck ^ at.as_nanos() as u64).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
-    }
-
     /// The largest request that would be admitted.
     fn room(&self, at: Timestamp) -> f64 {
         if at < self.banned_until {
             return f64::NEG_INFINITY;
         }
-        let luck = self.luck(at);
+        // Other luck at another instant.
+        let [edge, chance] = [0, 1].map(|which| uniform(self.luck ^ at.as_nanos() as u64, which));
         let quotas = std::iter::once(&self.first).chain(&self.second);
-        let room = quotas.map(|quota| quota.room(at, self.admission, luck)).fold(f64::INFINITY, f64::min);
-        // Another luck than that of the edge.
-        let luck = (luck * 1e3).fract();
-        room - self.chance.map_or(0.0, |chance| chance.least_margin(luck, self.first.ceiling as f64))
+        let room = quotas.map(|quota| quota.room(at, self.admission, edge)).fold(f64::INFINITY, f64::min);
+        room - self.chance.map_or(0.0, |it| it.least_margin(chance, self.first.ceiling as f64))
     }
 }
 
@@ -121,18 +114,21 @@ pub(super) fn best_size(
     let mut tally = Tally::new(imagined, classes);
     let mut best = Sweep { size: smallest, gain: 0.0, admitted: 0.0 };
     let mut best_rate = f64::NEG_INFINITY;
-    // Between two rooms the outcome is the same for every size; take the middle, far from both.
+    // Between two rooms the outcome is the same for every size; take the middle, far from both, or the smallest where
+    // size does not matter.
     let bounds = [largest as f64]
         .into_iter()
         .chain(rooms.iter().map(|(room, _)| *room))
-        .zip(rooms.iter().map(|(room, _)| *room).chain([smallest as f64 - 1.0]));
+        .zip(rooms.iter().map(|(room, _)| *room).chain([f64::NEG_INFINITY]));
     for (index, (above, below)) in bounds.enumerate() {
         if index > 0 {
             tally.admit(rooms[index - 1].1);
         }
-        let (above, below) = (above.min(largest as f64), below.max(smallest as f64 - 1.0));
-        let contains = |size: u64| below < size as f64 && size as f64 <= above;
-        let size = given.unwrap_or(((above + below) / 2.0).ceil().max(0.0) as u64);
+        let least = (below.max(0.0) as u64).saturating_add(1).max(smallest);
+        let most = above.clamp(0.0, largest as f64) as u64;
+        let contains = |size: u64| least <= size && size <= most;
+        let middle = if least == smallest { least } else { most.midpoint(least) };
+        let size = given.unwrap_or(middle);
         if contains(size) {
             let (gain, admitted) = tally.gain(scepticism);
             let gain = gain.max(0.0);

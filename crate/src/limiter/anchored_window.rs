@@ -58,4 +58,13 @@ impl Limiter for AnchoredWindow {
     fn remaining(&self, now: Timestamp) -> f64 {
         self.limit as f64 - self.used_at(now) as f64
     }
+
+    fn remembers_since(&self, now: Timestamp) -> Timestamp {
+        let longest = now.minus_nanos(self.window);
+        match (self.start, self.end()) {
+            (Some(start), _) if self.is_open(now) => start,
+            (_, Some(end)) => end.max(longest),
+            _ => longest,
+        }
+    }
 }

@@ -56,4 +56,9 @@ impl Limiter for ExponentialDecay {
     fn remaining(&self, now: Timestamp) -> f64 {
         self.limit - self.used_at(now)
     }
+
+    /// Nothing is ever forgotten, but what was used a time constant ago counts for a third and is neglected.
+    fn remembers_since(&self, now: Timestamp) -> Timestamp {
+        now.plus_seconds(-self.time_constant_s)
+    }
 }

@@ -54,4 +54,8 @@ impl Limiter for FixedWindow {
     fn remaining(&self, now: Timestamp) -> f64 {
         self.limit as f64 - self.used_at(now) as f64
     }
+
+    fn remembers_since(&self, now: Timestamp) -> Timestamp {
+        window_start(self.index(now), self.window, self.offset)
+    }
 }

@@ -276,4 +276,8 @@ impl Limiter for AnyLimiter {
     fn remaining(&self, now: Timestamp) -> f64 {
         each!(self, limiter => limiter.remaining(now))
     }
+
+    fn remembers_since(&self, now: Timestamp) -> Timestamp {
+        each!(self, limiter => limiter.remembers_since(now))
+    }
 }

@@ -83,4 +83,9 @@ impl Limiter for SlidingCounter {
         let share = (elapsed / self.window as f64).clamp(0.0, 1.0);
         self.limit as f64 - current as f64 - previous as f64 * (1.0 - share)
     }
+
+    /// What was used a window's length ago counts for as much as half of it, on average: earlier use is neglected.
+    fn remembers_since(&self, now: Timestamp) -> Timestamp {
+        now.minus_nanos(self.window)
+    }
 }

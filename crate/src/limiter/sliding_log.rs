@@ -71,4 +71,8 @@ impl Limiter for SlidingLog {
     fn remaining(&self, now: Timestamp) -> f64 {
         self.limit as f64 - self.used_at(now) as f64
     }
+
+    fn remembers_since(&self, now: Timestamp) -> Timestamp {
+        now.minus_nanos(self.window)
+    }
 }

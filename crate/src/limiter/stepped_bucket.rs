@@ -53,4 +53,9 @@ impl Limiter for SteppedBucket {
         let ticks = (self.tick_at(now) - self.ticked) as f64;
         (self.level + ticks * self.per_tick).min(self.capacity)
     }
+
+    fn remembers_since(&self, now: Timestamp) -> Timestamp {
+        let full = self.remaining(now) >= self.capacity;
+        if full { window_start(self.tick_at(now), self.tick, self.offset) } else { Timestamp::EPOCH }
+    }
 }

@@ -49,4 +49,8 @@ impl Limiter for TokenBucket {
         let elapsed = (now - self.updated).as_secs_f64();
         (self.level + elapsed * self.refill_per_s).min(self.capacity)
     }
+
+    fn remembers_since(&self, now: Timestamp) -> Timestamp {
+        if self.remaining(now) >= self.capacity { now } else { Timestamp::EPOCH }
+    }
 }
