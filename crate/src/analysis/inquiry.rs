@@ -17,7 +17,7 @@ const GOOD_SECONDS: [f64; 2] = [36.0, 46.0];
 /// The second one: large enough that the next ones meet the quota, small enough to fit.
 const SECOND_SHARE: f64 = 0.5;
 /// A leader must lead this often in a row, against probes chosen to refute it, before it is announced.
-const CHALLENGES: usize = 3;
+const CHALLENGES: usize = 4;
 /// Class probabilities while challenging, raised to this power.
 const CHALLENGE_SHARPNESS: f64 = 0.4;
 /// The longest wait for a challenge, in seconds.
