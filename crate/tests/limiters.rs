@@ -143,6 +143,23 @@ proptest! {
         prop_assert!(is_within_bound(mechanism, &admitted), "{admitted:?}");
     }
 
+    /// The two that never forget entirely say what they neglect.
+    #[test]
+    fn what_came_before_it_remembers_changes_nothing(
+        (mechanism, steps) in histories(),
+        later in 0.0..2.0_f64,
+    ) {
+        let fades = matches!(mechanism, Mechanism::SlidingCounter { .. } | Mechanism::ExponentialDecay { .. });
+        prop_assume!(!fades);
+        let (admitted, limiter, last) = admit_all(mechanism, &steps);
+        let now = last.plus_seconds(later * mechanism.ceiling() as f64 / mechanism.rate_per_s());
+        let since = limiter.remembers_since(now);
+        let mut fresh = mechanism.limiter();
+        admitted.iter().filter(|(at, _)| *at >= since).for_each(|(at, cost)| fresh.charge(*at, *cost));
+        let difference = (fresh.remaining(now) - limiter.remaining(now)).abs();
+        prop_assert!(difference <= 1e-9 * mechanism.ceiling() as f64, "{difference} since {since:?}");
+    }
+
     #[test]
     fn throttled_before_the_promised_instant_and_admitted_at_it(
         (mechanism, steps) in histories(),

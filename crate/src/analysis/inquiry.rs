@@ -22,8 +22,6 @@ const CHALLENGES: usize = 4;
 const CHALLENGE_SHARPNESS: f64 = 0.4;
 /// The longest wait for a challenge, in seconds.
 const CHALLENGE_WAIT_S: f64 = 16.0;
-/// An inquiry goes on until the probability is this many times closer to 1 than was asked: particles overstate it.
-const CAUTION: f64 = 1.0;
 /// The probabilities of what is left are worked out once more after so many observations without a leader.
 const REFINE_EVERY: usize = 8;
 /// All particles are drawn anew after so many observations without a leader.
@@ -167,7 +165,7 @@ impl Inquiry {
     }
 
     fn is_sure(&self, probability: f64) -> bool {
-        1.0 - probability <= (1.0 - self.assumptions.confidence) / CAUTION
+        probability >= self.assumptions.confidence
     }
 
     fn quota(&self) -> f64 {
