@@ -22,6 +22,8 @@ const AROUND_THE_MINUTE_S: [f64; 2] = [-2.0, 1.5];
 /// Probes in a row that are thought through, and the delays of the later ones, in seconds.
 const STEPS: usize = 4;
 const LATER_DELAYS_S: [f64; 6] = [0.0, 3.0, 9.0, 20.0, 38.0, 61.0];
+/// In a course, a later probe is chosen as if each cost this much more, in seconds: or else many that tell next to nothing
+/// would come before one that is worth a wait.
 const PATIENCE_S: f64 = 20.0;
 /// First probes that are followed by a second one in thought.
 const LOOKED_AHEAD: usize = 6;
