@@ -7,6 +7,7 @@ mod evidence;
 mod hypothesis;
 mod inquiry;
 mod likelihood;
+mod moments;
 mod noise;
 mod parameters;
 mod plan;

@@ -4,9 +4,10 @@
 //! Lindley, "On a measure of the information provided by an experiment", Ann. Math. Stat. 27 (1956).
 
 use super::belief::Belief;
+use super::moments;
 use super::posterior::Posterior;
 use super::prior::Class;
-use super::sweep::{Imagined, Sweep, best_size};
+use super::sweep::{Imagined, Sweep, best_size, surely_fits};
 use crate::trace::USUAL_LATENCY_S;
 use crate::{Candidate, QuotaKind, Timestamp};
 
@@ -17,18 +18,18 @@ const PARTICLES_OF_GROUP: usize = 300;
 const NEGLIGIBLE: f64 = 1e-4;
 /// Delays that are considered, in seconds from now; the turn of the minute is tried besides.
 const DELAYS_S: [f64; 11] = [0.0, 1.0, 2.5, 4.5, 7.0, 11.0, 16.0, 23.0, 32.0, 44.0, 62.0];
-/// Just before and after the clock minute, beyond the clock error.
-const AROUND_THE_MINUTE_S: [f64; 2] = [-2.0, 1.5];
 /// Probes in a row that are thought through, and the delays of the later ones, in seconds.
 const STEPS: usize = 4;
 const LATER_DELAYS_S: [f64; 6] = [0.0, 3.0, 9.0, 20.0, 38.0, 61.0];
 /// In a course, a later probe is chosen as if each cost this much more, in seconds: or else many that tell next to nothing
 /// would come before one that is worth a wait.
-const PATIENCE_S: f64 = 20.0;
+const PATIENCE_S: f64 = 40.0;
 /// First probes that are followed by a second one in thought.
 const LOOKED_AHEAD: usize = 6;
-/// Shares of the quota to use up, and when: that tells nothing by itself, and everything afterwards.
-const FILLS: [(f64, f64); 5] = [(0.0, 0.3), (0.0, 0.6), (0.0, 0.93), (15.0, 0.93), (35.0, 0.93)];
+/// When to use up how much of what is surely there: that tells nothing by itself, and everything afterwards.
+const FILLS: [(f64, f64); 5] = [(0.0, 0.4), (0.0, 1.0), (8.0, 1.0), (16.0, 1.0), (35.0, 1.0)];
+/// What fits with this probability is surely there.
+const SURELY: f64 = 0.8;
 /// Nats over the number of samples by which information is overestimated on average (Miller, "Note on the bias of
 /// information estimates", 1955), and by which that of the best of many probes is.
 pub(super) const BIAS: f64 = 0.5;
@@ -90,10 +91,11 @@ impl Choice {
     }
 }
 
-/// The probe that tells most for its cost, looking one and two probes ahead.
+/// The probe that tells most for its cost, looking some probes ahead.
 pub(super) fn next_probe(posterior: &Posterior, terms: &Terms) -> Probe {
     let imagined = imagine(posterior.beliefs(), terms.sharpness);
-    let mut choices: Vec<Choice> = times(terms.from, &DELAYS_S)
+    let mut choices: Vec<Choice> = moments::usual(terms.from, &DELAYS_S)
+        .chain(moments::returns(&imagined, terms.decided(terms.from)).map(|at| terms.left(at)))
         .filter(|at| at.seconds_since(terms.from) <= terms.wait_s)
         .map(|at| terms.choice(&imagined, at, terms.from, None))
         .collect();
@@ -107,8 +109,9 @@ pub(super) fn next_probe(posterior: &Posterior, terms: &Terms) -> Probe {
     choices.extend(larger.collect::<Vec<_>>());
     choices.extend(FILLS.into_iter().filter(|(delay_s, _)| *delay_s <= terms.wait_s).map(
         |(delay_s, share)| {
-            let size = ((terms.quota * share) as u64).clamp(terms.sizes.0, terms.sizes.1);
-            terms.choice(&imagined, terms.from.plus_seconds(delay_s), terms.from, Some(size))
+            let at = terms.from.plus_seconds(delay_s);
+            let size = (share * surely_fits(&imagined, terms.decided(at), SURELY)) as u64;
+            terms.choice(&imagined, at, terms.from, Some(size.clamp(terms.sizes.0, terms.sizes.1)))
         },
     ));
     let scored = choices.iter().map(|choice| (choice, terms.rate_of_course(&imagined, choice)));
@@ -120,6 +123,9 @@ pub(super) fn next_probe(posterior: &Posterior, terms: &Terms) -> Probe {
         }
         best => {
             let best = best.map_or(&choices[0], |(choice, _)| choice);
+            let (from, at) = (terms.decided(terms.from), terms.decided(best.at));
+            let before = moments::before_an_end(&imagined, from).filter(|before| *before < at);
+            let best = before.map_or(*best, |it| terms.choice(&imagined, terms.left(it), terms.from, None));
             Probe { at: best.at, tokens: best.sweep.size }
         }
     }
@@ -138,7 +144,8 @@ pub(super) fn separating_probe(
         imagine(beliefs, 1.0).into_iter().map(|one| one.of_class(usize::from(rival != rivals[0]))).collect()
     });
     let imagined: Vec<Imagined> = worlds.concat();
-    let choices = times(terms.from, &DELAYS_S).map(|at| terms.choice(&imagined, at, terms.from, None));
+    let choices =
+        moments::usual(terms.from, &DELAYS_S).map(|at| terms.choice(&imagined, at, terms.from, None));
     let best = choices.max_by(|a, b| a.sweep.gain.total_cmp(&b.sweep.gain))?;
     let admitted = worlds.map(|worlds| admitted_share(&worlds, terms.decided(best.at), best.sweep.size));
     let differ = (admitted[0] - admitted[1]).abs() > TELLING;
@@ -148,16 +155,6 @@ pub(super) fn separating_probe(
 fn admitted_share(worlds: &[Imagined], at: Timestamp, size: u64) -> f64 {
     let total: f64 = worlds.iter().map(|one| one.weight).sum();
     worlds.iter().filter(|one| one.fits(at, size)).map(|one| one.weight).sum::<f64>() / total
-}
-
-fn times(from: Timestamp, delays_s: &[f64]) -> impl Iterator<Item = Timestamp> {
-    let turn = from.next_second(0.0);
-    let around = AROUND_THE_MINUTE_S.map(|offset_s| turn.plus_seconds(offset_s));
-    delays_s
-        .iter()
-        .map(move |delay_s| from.plus_seconds(*delay_s))
-        .chain(around)
-        .filter(move |at| *at >= from)
 }
 
 /// Worlds of every group of classes that is worth a probe, as many of each group; in a group, by its shares.
@@ -226,6 +223,11 @@ impl Terms {
         at.plus_seconds(self.latency_s / 2.0)
     }
 
+    /// When a request leaves that is decided on at `at`.
+    fn left(&self, at: Timestamp) -> Timestamp {
+        at.plus_seconds(-self.latency_s / 2.0)
+    }
+
     /// Information a second of a probe, by itself or together with those that can follow it.
     fn rate_of_course(&self, imagined: &[Imagined], first: &Choice) -> f64 {
         let total: f64 = imagined.iter().map(|one| one.weight).sum();
@@ -240,8 +242,8 @@ impl Terms {
                 if step + 1 < STEPS {
                     let from = probe.at.plus_seconds(self.latency_s);
                     next.extend(self.outcomes(worlds, &probe).into_iter().filter_map(|after| {
-                        let choices =
-                            times(from, &LATER_DELAYS_S).map(|at| self.choice(&after, at, from, None));
+                        let choices = moments::usual(from, &LATER_DELAYS_S)
+                            .map(|at| self.choice(&after, at, from, None));
                         let best = choices.max_by(|a, b| a.patient_rate().total_cmp(&b.patient_rate()))?;
                         (best.sweep.gain > 0.0).then_some((after, best))
                     }));

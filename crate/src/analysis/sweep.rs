@@ -2,7 +2,7 @@ use super::draw::uniform;
 use super::hypothesis::{Ban, Chance};
 use super::noise::{self, outcome_probability};
 use super::replay::{Enforced, ROUNDING, Replay};
-use crate::{Admission, Limiter, QuotaKind, Timestamp};
+use crate::{Admission, Decision, Limiter, QuotaKind, Timestamp};
 
 /// What a probe tells about the rest of a hypothesis, its limit say, counts this much of what it tells about the class.
 const PARAMETERS_COUNT: f64 = 0.01;
@@ -19,7 +19,7 @@ pub(super) struct Imagined {
     banned_until: Timestamp,
     /// Relative probability.
     pub weight: f64,
-    class: usize,
+    pub class: usize,
     /// A uniform number that tells its luck.
     luck: u64,
 }
@@ -65,6 +65,15 @@ impl Imagined {
         }
         if let Some(ban) = self.ban {
             self.banned_until = ban.after(at, self.banned_until);
+        }
+    }
+
+    /// When `share` of the quota fits again, if nothing else is charged; `None` if it does now, or never will.
+    pub(super) fn returns_at(&self, now: Timestamp, share: f64) -> Option<Timestamp> {
+        let cost = (share * self.first.ceiling as f64) as u64;
+        match self.first.limiter.check(now.max(self.banned_until), cost) {
+            Decision::Admitted => None,
+            Decision::Throttled { retry_at } => retry_at,
         }
     }
 
@@ -140,6 +149,18 @@ pub(super) fn best_size(
         }
     }
     best
+}
+
+/// The largest size that is admitted at `at` with this probability, in tokens; infinite where size does not matter.
+pub(super) fn surely_fits(imagined: &[Imagined], at: Timestamp, probability: f64) -> f64 {
+    let mut rooms: Vec<(f64, f64)> = imagined.iter().map(|one| (one.room(at), one.weight)).collect();
+    rooms.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    let mut left = probability * rooms.iter().map(|(_, weight)| weight).sum::<f64>();
+    let last = rooms.iter().find(|(_, weight)| {
+        left -= weight;
+        left <= 0.0
+    });
+    last.map_or(0.0, |(room, _)| room.max(0.0))
 }
 
 /// How much of each class admits a size.
