@@ -28,7 +28,7 @@ pub(super) struct Belief {
     pub kind: QuotaKind,
     stated: Stated,
     first: Timestamp,
-    effort: Effort,
+    pub effort: Effort,
     particles: Vec<Particle>,
     /// Log of the marginal likelihood of the trace so far.
     log_evidence: f64,
@@ -152,19 +152,28 @@ impl Belief {
         }
     }
 
-    /// Log of the marginal likelihood of the trace and of this being the quota that rejected most.
+    /// Log of the marginal likelihood of the trace.
     pub(super) fn log_evidence(&self) -> f64 {
-        self.log_evidence + self.binding().map(|particle| particle.weight).sum::<f64>().ln()
+        self.log_evidence
+    }
+
+    /// How probable it is, in the class, that this is what rejected, and that it is this but for outcomes that contradict it
+    /// too often.
+    pub(super) fn shares(&self) -> (f64, f64) {
+        self.shown().fold((0.0, 0.0), |(fits, contradicted), Particle { weight, replay, .. }| {
+            let misfit = replay.is_misfit();
+            (fits + weight * (1.0 - misfit), contradicted + weight * misfit)
+        })
     }
 
     /// The hypotheses with their relative weights.
     pub(super) fn hypotheses(&self) -> impl Iterator<Item = (Hypothesis, f64)> {
-        self.binding().map(|particle| (self.hypothesis(&particle.point), particle.weight))
+        self.shown().map(|particle| (self.hypothesis(&particle.point), particle.weight))
     }
 
     /// The particles whose own quota is the one that rejected most; what others say is of the other quota.
-    fn binding(&self) -> impl Iterator<Item = &Particle> {
-        self.particles.iter().filter(|particle| particle.replay.first_binds())
+    fn shown(&self) -> impl Iterator<Item = &Particle> {
+        self.particles.iter().filter(|particle| particle.replay.is_shown())
     }
 
     /// `count` replays, each drawn as often as its weight says.

@@ -1,11 +1,11 @@
 //! Outcomes that no mechanism explains: spurious rejections and spurious admissions.
 
-/// Rates that are thought possible, and how probable each is beforehand. Bounded, so that no amount of misfit becomes
-/// cheap: what rejects or admits more often than this against its own rule is another mechanism.
-const RATES: usize = 3;
-const SPURIOUS_429: [f64; RATES] = [0.003, 0.02, 0.07];
-const SPURIOUS_200: [f64; RATES] = [0.001, 0.005, 0.02];
-const PRIOR: [f64; RATES] = [0.4, 0.45, 0.15];
+/// Rates that are thought possible, and how probable each is beforehand. What rejects or admits as often as the last of
+/// them against its own rule is another mechanism.
+const RATES: usize = 4;
+const SPURIOUS_429: [f64; RATES] = [0.003, 0.02, 0.07, 0.25];
+const SPURIOUS_200: [f64; RATES] = [0.001, 0.005, 0.02, 0.2];
+const PRIOR: [f64; RATES] = [0.4, 0.448, 0.15, 0.002];
 
 /// Width of the edge between fitting and not, as a share of the quota.
 const EDGE: f64 = 0.002;
@@ -37,6 +37,11 @@ impl Default for Noise {
 }
 
 impl Noise {
+    /// The probability that outcomes contradict the rule as often as only those of another mechanism would.
+    pub(super) fn is_misfit(&self) -> f64 {
+        1.0 - (1.0 - self.rejecting.highest()) * (1.0 - self.admitting.highest())
+    }
+
     /// The probability that a request that fits with probability `fits` is admitted, or is not; learns from it.
     pub(super) fn observe(&mut self, fits: f64, admitted: bool) -> f64 {
         let outcome = |passes: f64| if admitted { passes } else { 1.0 - passes };
@@ -58,6 +63,11 @@ impl Noise {
 }
 
 impl Rates {
+    /// The probability of the last rate.
+    fn highest(&self) -> f64 {
+        self.weights[RATES - 1] / self.total
+    }
+
     fn mean(&self, rates: [f64; RATES]) -> f64 {
         self.weights.iter().zip(rates).map(|(weight, rate)| weight * rate).sum::<f64>() / self.total
     }

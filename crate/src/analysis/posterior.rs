@@ -34,6 +34,8 @@ pub(super) struct Posterior {
     beliefs: Vec<(Belief, f64)>,
     evidence: Vec<Evidence>,
     something_else: Runs,
+    /// Posterior probabilities of the beliefs.
+    followed: Vec<f64>,
     shares: Shares,
 }
 
@@ -63,6 +65,7 @@ impl Posterior {
             beliefs,
             evidence: Vec::new(),
             something_else: Runs::default(),
+            followed: Vec::new(),
             shares: Shares::default(),
         };
         posterior.share_out();
@@ -93,7 +96,7 @@ impl Posterior {
 
     /// Asks more samplers about the beliefs that are left.
     pub(super) fn refine(&mut self, samplers: usize) {
-        let (evidence, shares) = (&self.evidence, &self.shares.beliefs);
+        let (evidence, shares) = (&self.evidence, &self.followed);
         self.beliefs.par_iter_mut().zip(shares).filter(|(_, share)| **share > CONTENDING).for_each(
             |((belief, _), _)| {
                 for _ in 0..samplers {
@@ -115,11 +118,17 @@ impl Posterior {
         self
     }
 
+    /// The same, to be followed with other effort.
+    pub(super) fn with_effort(mut self, effort: Effort) -> Self {
+        self.beliefs.iter_mut().for_each(|(belief, _)| belief.effort = effort);
+        self
+    }
+
     /// Takes in one more observation, the latest.
     pub(super) fn observe(&mut self, evidence: Evidence) {
         self.something_else.observe(&evidence);
         self.evidence.push(evidence);
-        let (evidence, shares) = (&self.evidence, &self.shares.beliefs);
+        let (evidence, shares) = (&self.evidence, &self.followed);
         let worth_moving = worth_moving(evidence);
         self.beliefs.par_iter_mut().zip(shares).for_each(|((belief, _), share)| match *share {
             share if share < GIVEN_UP => belief.give_up(),
@@ -137,8 +146,18 @@ impl Posterior {
         let highest = log_weights.iter().copied().fold(log_else, f64::max);
         let total: f64 = log_weights.iter().chain([&log_else]).map(|weight| (weight - highest).exp()).sum();
         let share = |weight: f64| (weight - highest).exp() / total;
-        self.shares =
-            Shares { something_else: share(log_else), beliefs: log_weights.into_iter().map(share).collect() };
+        self.followed = log_weights.into_iter().map(share).collect();
+        let beliefs = self.followed.iter().zip(&self.beliefs).map(|(followed, (belief, _))| {
+            let (fits, contradicted) = if *followed > 0.0 { belief.shares() } else { (0.0, 0.0) };
+            (followed * fits, followed * contradicted)
+        });
+        let (fits, contradicted): (Vec<f64>, Vec<f64>) = beliefs.unzip();
+        let something_else = share(log_else) + contradicted.iter().sum::<f64>();
+        let total = something_else + fits.iter().sum::<f64>();
+        self.shares = Shares {
+            something_else: something_else / total,
+            beliefs: fits.into_iter().map(|share| share / total).collect(),
+        };
     }
 
     /// The beliefs with their probabilities.

@@ -273,7 +273,7 @@ impl Class {
 
     /// A bucket that refills by about `limit` a minute, with a capacity of about as much.
     fn bucket(self, limit: u64, [ratio, rate, phase, period]: [f64; 4], admission: Admission) -> Mechanism {
-        let refill_per_s = limit as f64 / 60.0 * mixed(rate, 0.75, 1.0, 0.1, 4.0);
+        let refill_per_s = limit as f64 / 60.0 * mixed(rate, 0.9, 1.0, 0.1, 4.0);
         // A bucket that may be overdrawn can be tiny, one that may not would admit next to nothing.
         let smallest = if admission == Admission::Whole { 0.05 } else { 0.005 };
         let capacity = match self {

@@ -73,8 +73,8 @@ pub(super) struct Replay {
     now: Timestamp,
     /// From when on nothing is known of what others have used.
     unwatched_from: Timestamp,
-    /// Rejections that the first quota explains, less those that only the second does.
-    blame: i32,
+    /// Rejections that the first quota explains, and those that only the second does.
+    explained: [u32; 2],
 }
 
 impl Replay {
@@ -92,7 +92,7 @@ impl Replay {
             noise: Noise::default(),
             now: start.plus_seconds(-MEMORY_S),
             unwatched_from: start.plus_seconds(-MEMORY_S),
-            blame: 0,
+            explained: [0; 2],
         };
         if let Some((seconds, used)) = replay.others.before {
             replay.now = start.plus_seconds(-seconds);
@@ -121,8 +121,8 @@ impl Replay {
             }
             Outcome::Throttled(_) => {
                 let (by_first, by_any) = (fits_first < 0.5, fits < 0.5);
-                let other_quota = self.second.as_ref().is_some_and(|second| second.kind != self.first.kind);
-                self.blame += i32::from(by_first) - i32::from(other_quota && by_any && !by_first);
+                self.explained[0] += u32::from(by_first);
+                self.explained[1] += u32::from(by_any && !by_first);
                 if let Some(ban) = self.ban {
                     self.banned_until = ban.after(now, self.banned_until);
                 }
@@ -215,9 +215,20 @@ impl Replay {
         (&self.first, self.second.as_ref())
     }
 
-    /// Whether it is the first quota that explains most rejections.
-    pub(super) fn first_binds(&self) -> bool {
-        self.blame >= 0
+    /// Whether it is the first quota that explains most rejections, or both that explain some if they are of one kind:
+    /// a second limit that has rejected nothing cannot be told from none.
+    pub(super) fn is_shown(&self) -> bool {
+        let [first, second] = self.explained;
+        match &self.second {
+            Some(other) if other.kind == self.first.kind => first > 0 && second > 0,
+            Some(_) => first >= second,
+            None => true,
+        }
+    }
+
+    /// The probability that outcomes contradict it too often.
+    pub(super) fn is_misfit(&self) -> f64 {
+        self.noise.is_misfit()
     }
 
     /// Lets time pass until `to`. A window that runs from first use may be opened by the first request of others in the
