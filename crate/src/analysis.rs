@@ -78,8 +78,18 @@ impl Assumptions {
 pub fn analyze(observations: &[Observation], assumptions: &Assumptions) -> Verdict {
     let evidence = Evidence::from_observations(observations);
     let posterior = Posterior::agreed(&evidence, assumptions, EFFORT);
-    let mut verdict = judge(observations, assumptions, &evidence, &posterior);
-    if let Some(punctual) = without_late(observations, &evidence) {
+    conclude(observations, assumptions, &evidence, &posterior)
+}
+
+/// The verdict, as the posterior has it.
+fn conclude(
+    observations: &[Observation],
+    assumptions: &Assumptions,
+    evidence: &[Evidence],
+    posterior: &Posterior,
+) -> Verdict {
+    let mut verdict = judge(observations, assumptions, evidence, posterior);
+    if let Some(punctual) = without_late(observations, evidence) {
         verdict.warnings.push(doubt(&verdict, observations, assumptions, &punctual));
     }
     verdict.summary = summary(&verdict, observations);

@@ -2,26 +2,31 @@ use super::belief::Effort;
 use super::evidence::Evidence;
 use super::plan::{BIAS_OF_THE_BEST, Probe, SMALLEST, Terms, next_probe};
 use super::posterior::Posterior;
-use super::{Assumptions, analyze};
+use super::{Assumptions, EFFORT, conclude};
 use crate::trace::mean_latency_s;
 use crate::{Candidate, Conclusion, Observation, Timestamp, Verdict};
 
 /// While searching; the announcement is checked with more particles, drawn anew.
-const SEARCH: Effort = Effort { prior: 4_000, particles: 240, moves: 5 };
+const SEARCH: Effort = Effort { prior: 2_000, particles: 240, moves: 5 };
 /// The first probe is small, as a share of the quota and in tokens: it shows how large requests really are.
 const FIRST_SHARE: f64 = 0.02;
 const FIRST_AT_MOST: f64 = 200.0;
 /// The seconds of the minute at which to begin: a turn of the minute soon after first use tells a window that follows
 /// the clock from everything else, and the end of a minute from first use is far from both.
-const GOOD_SECONDS: [f64; 2] = [36.0, 46.0];
+const GOOD_SECONDS: [f64; 2] = [39.0, 44.0];
 /// The second one: large enough that the next ones meet the quota, small enough to fit.
 const SECOND_SHARE: f64 = 0.5;
+/// So much later the rest is used, in seconds: what comes back at once comes back at two times in a log, and what is
+/// there meanwhile of a bucket shows.
+const APART_S: f64 = 6.0;
 /// A leader must lead this often in a row, against probes chosen to refute it, before it is announced.
 const CHALLENGES: usize = 4;
+/// More samplers are asked about what is left once somebody leads.
+const CONFIRMING: usize = 2;
 /// Class probabilities while challenging, raised to this power.
 const CHALLENGE_SHARPNESS: f64 = 0.4;
 /// The longest wait for a challenge, in seconds.
-const CHALLENGE_WAIT_S: f64 = 16.0;
+const CHALLENGE_WAIT_S: f64 = 5.0;
 /// The probabilities of what is left are worked out once more after so many observations without a leader.
 const REFINE_EVERY: usize = 8;
 /// All particles are drawn anew after so many observations without a leader.
@@ -86,12 +91,12 @@ impl Inquiry {
             self.renew();
             self.note_leader();
         }
+        if self.led == 1 && self.leader.is_some() {
+            self.posterior.iter_mut().for_each(|posterior| posterior.refine(CONFIRMING));
+            self.note_leader();
+        }
         if self.led > CHALLENGES {
-            self.verdict = self.checked();
-            if self.verdict.is_none() {
-                self.renew();
-                self.led = 0;
-            }
+            self.check();
         }
     }
 
@@ -138,12 +143,16 @@ impl Inquiry {
         if self.verdict.is_some() {
             return Next::Done;
         }
+        let from = match &self.observations[..] {
+            [_, second] => now.max(second.sent.plus_seconds(APART_S)),
+            _ => now,
+        };
         let (sharpness, wait_s) =
             if self.led > 0 { (CHALLENGE_SHARPNESS, CHALLENGE_WAIT_S) } else { (1.0, f64::INFINITY) };
         let probe = next_probe(
             posterior,
             &Terms {
-                from: now,
+                from,
                 latency_s: mean_latency_s(&self.observations),
                 sizes: (SMALLEST.min(self.largest), self.largest),
                 quota: self.quota(),
@@ -155,13 +164,21 @@ impl Inquiry {
         if self.led > 0 { Next::Challenge(probe) } else { Next::Search(probe) }
     }
 
-    /// The verdict of particles drawn anew, if they come to the same conclusion.
-    fn checked(&self) -> Option<Verdict> {
-        let verdict = analyze(&self.observations, &self.assumptions);
-        let same = verdict.verdict != Conclusion::Inconclusive
-            && self.is_sure(verdict.probability)
-            && verdict.ranked.first().map(|ranked| ranked.mechanism) == self.leader;
-        same.then_some(verdict)
+    /// Asks particles drawn anew, all that an analysis has: they come to the same conclusion, or the search goes on from
+    /// what they think.
+    fn check(&mut self) {
+        let evidence = Evidence::from_observations(&self.observations);
+        let anew = Posterior::agreed(&evidence, &self.assumptions, EFFORT);
+        let (leader, probability) = anew.candidates()[0];
+        if self.leader == Some(leader) && self.is_sure(probability) {
+            let verdict = conclude(&self.observations, &self.assumptions, &evidence, &anew);
+            self.verdict = Some(verdict).filter(|it| it.verdict != Conclusion::Inconclusive);
+        }
+        if self.verdict.is_none() {
+            self.posterior = Some(anew.with_effort(SEARCH));
+            self.led = 0;
+            self.note_leader();
+        }
     }
 
     fn is_sure(&self, probability: f64) -> bool {
