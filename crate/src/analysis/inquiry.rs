@@ -93,6 +93,7 @@ impl Inquiry {
         }
         if self.led == 1 && self.leader.is_some() {
             self.posterior.iter_mut().for_each(|posterior| posterior.refine(CONFIRMING));
+            self.led = 0;
             self.note_leader();
         }
         if self.led > CHALLENGES {
