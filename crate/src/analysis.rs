@@ -13,6 +13,7 @@ mod parameters;
 mod plan;
 mod posterior;
 mod prior;
+mod quantile;
 mod reasons;
 mod replay;
 mod sweep;

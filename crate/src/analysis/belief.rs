@@ -161,7 +161,7 @@ impl Belief {
     /// too often.
     pub(super) fn shares(&self) -> (f64, f64) {
         self.shown().fold((0.0, 0.0), |(fits, contradicted), Particle { weight, replay, .. }| {
-            let misfit = replay.is_misfit();
+            let misfit = replay.misfit();
             (fits + weight * (1.0 - misfit), contradicted + weight * misfit)
         })
     }
@@ -171,7 +171,7 @@ impl Belief {
         self.shown().map(|particle| (self.hypothesis(&particle.point), particle.weight))
     }
 
-    /// The particles whose own quota is the one that rejected most; what others say is of the other quota.
+    /// The particles whose own quota is the one that rejected, as far as the trace shows; what others say is of another.
     fn shown(&self) -> impl Iterator<Item = &Particle> {
         self.particles.iter().filter(|particle| particle.replay.is_shown())
     }

@@ -91,7 +91,7 @@ impl Inquiry {
             self.renew();
             self.note_leader();
         }
-        if self.led == 1 && self.leader.is_some() {
+        if self.led == 1 {
             self.posterior.iter_mut().for_each(|posterior| posterior.refine(CONFIRMING));
             self.led = 0;
             self.note_leader();

@@ -4,10 +4,8 @@
 use super::sweep::Imagined;
 use crate::Timestamp;
 
-/// Just before and after the clock minute, beyond the clock error.
-const AROUND_THE_MINUTE_S: [f64; 2] = [-1.2, 1.2];
-/// Just before and after a limiter gives way, in seconds.
-const AROUND_A_RETURN_S: [f64; 2] = [-1.2, 1.2];
+/// Just before and after an instant, beyond the clock error, in seconds.
+const AROUND_S: [f64; 2] = [-1.2, 1.2];
 /// Shares of a quota whose return matters.
 const RETURNING: [f64; 2] = [0.5, 1.0];
 /// If so much returns together, it is a window that ends, of a class at least so likely.
@@ -23,24 +21,28 @@ const ONE_MOMENT_S: f64 = 0.5;
 /// Instants after `delays_s` and around the turn of the minute, none before `from`.
 pub(super) fn usual(from: Timestamp, delays_s: &[f64]) -> impl Iterator<Item = Timestamp> {
     let turn = from.next_second(0.0);
-    let around = AROUND_THE_MINUTE_S.map(|offset_s| turn.plus_seconds(offset_s));
+    let around = AROUND_S.map(|offset_s| turn.plus_seconds(offset_s));
     let delayed = delays_s.iter().map(move |delay_s| from.plus_seconds(*delay_s));
     delayed.chain(around).filter(move |at| *at >= from)
 }
 
 /// Instants around those at which the median limiter of each class admits half of its quota, or all of it, again.
 pub(super) fn returns(imagined: &[Imagined], from: Timestamp) -> impl Iterator<Item = Timestamp> {
-    let mut moments: Vec<Timestamp> = imagined
-        .chunk_by(|one, next| one.class == next.class)
+    let mut moments: Vec<Timestamp> = classes(imagined)
         .flat_map(|class| RETURNING.map(|share| median_return(class, from, share)))
         .flatten()
         .filter(|at| at.seconds_since(from) < LONGEST_WAIT_S)
-        .flat_map(|at| AROUND_A_RETURN_S.map(|offset_s| at.plus_seconds(offset_s)))
+        .flat_map(|at| AROUND_S.map(|offset_s| at.plus_seconds(offset_s)))
         .filter(|at| *at >= from)
         .collect();
     moments.sort();
     moments.dedup_by(|one, before| one.seconds_since(*before) < ONE_MOMENT_S);
     moments.into_iter()
+}
+
+/// The imagined worlds, class by class.
+fn classes(imagined: &[Imagined]) -> impl Iterator<Item = &[Imagined]> {
+    imagined.chunk_by(|one, next| one.class == next.class)
 }
 
 fn median_return(class: &[Imagined], from: Timestamp, share: f64) -> Option<Timestamp> {
@@ -52,10 +54,9 @@ fn median_return(class: &[Imagined], from: Timestamp, share: f64) -> Option<Time
 /// Just before the next window ends that is likely to, if that is not now: that it had not ended earlier is seen only then.
 pub(super) fn before_an_end(imagined: &[Imagined], from: Timestamp) -> Option<Timestamp> {
     let weight = |worlds: &[Imagined]| worlds.iter().map(|one| one.weight).sum::<f64>();
-    let classes = imagined.chunk_by(|one, next| one.class == next.class);
-    let likely = classes.filter(|class| weight(class) > LIKELY * weight(imagined));
+    let likely = classes(imagined).filter(|class| weight(class) > LIKELY * weight(imagined));
     let end = likely.filter_map(|class| end_of_window(class, from)).min()?;
-    Some(end.plus_seconds(AROUND_A_RETURN_S[0])).filter(|before| before.seconds_since(from) >= NOW_S)
+    Some(end.plus_seconds(AROUND_S[0])).filter(|before| before.seconds_since(from) >= NOW_S)
 }
 
 /// When the median limiter of a class admits again all of its quota, if that comes at once.

@@ -38,7 +38,7 @@ impl Default for Noise {
 
 impl Noise {
     /// The probability that outcomes contradict the rule as often as only those of another mechanism would.
-    pub(super) fn is_misfit(&self) -> f64 {
+    pub(super) fn misfit(&self) -> f64 {
         1.0 - (1.0 - self.rejecting.highest()) * (1.0 - self.admitting.highest())
     }
 

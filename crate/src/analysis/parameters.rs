@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::belief::Belief;
+use super::quantile::quantile;
 use crate::Mechanism;
 
 /// Probability that an interval holds the parameter.
@@ -69,15 +70,8 @@ fn nearest(value: f64, centre: f64, period_s: f64) -> f64 {
 /// The ends of the interval and the median.
 fn quantiles(mut values: Vec<(f64, f64)>) -> [f64; 3] {
     values.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-    let total: f64 = values.iter().map(|(_, weight)| weight).sum();
-    [(1.0 - COVERED) / 2.0, 0.5, (1.0 + COVERED) / 2.0].map(|share| {
-        let mut cumulated = 0.0;
-        let at = values.iter().find(|(_, weight)| {
-            cumulated += weight;
-            cumulated >= share * total
-        });
-        at.or(values.last()).map_or(f64::NAN, |(value, _)| *value)
-    })
+    [(1.0 - COVERED) / 2.0, 0.5, (1.0 + COVERED) / 2.0]
+        .map(|share| quantile(&values, share).unwrap_or(f64::NAN))
 }
 
 /// What admits exactly the same requests, or requests that differ by less than the latency of a network.

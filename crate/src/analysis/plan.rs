@@ -16,7 +16,7 @@ const PARTICLES: usize = 400;
 const PARTICLES_OF_GROUP: usize = 300;
 /// A class below this probability is not worth a probe.
 const NEGLIGIBLE: f64 = 1e-4;
-/// Delays that are considered, in seconds from now; the turn of the minute is tried besides.
+/// Delays that are considered, in seconds from now; the turn of the minute and other moments are tried besides.
 const DELAYS_S: [f64; 11] = [0.0, 1.0, 2.5, 4.5, 7.0, 11.0, 16.0, 23.0, 32.0, 44.0, 62.0];
 /// Probes in a row that are thought through, and the delays of the later ones, in seconds.
 const STEPS: usize = 4;
@@ -24,7 +24,7 @@ const LATER_DELAYS_S: [f64; 6] = [0.0, 3.0, 9.0, 20.0, 38.0, 61.0];
 /// In a course, a later probe is chosen as if each cost this much more, in seconds: or else many that tell next to nothing
 /// would come before one that is worth a wait.
 const PATIENCE_S: f64 = 40.0;
-/// First probes that are followed by a second one in thought.
+/// First probes whose course is thought through.
 const LOOKED_AHEAD: usize = 6;
 /// When to use up how much of what is surely there: that tells nothing by itself, and everything afterwards.
 const FILLS: [(f64, f64); 5] = [(0.0, 0.4), (0.0, 1.0), (8.0, 1.0), (16.0, 1.0), (35.0, 1.0)];

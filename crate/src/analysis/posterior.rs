@@ -34,12 +34,13 @@ pub(super) struct Posterior {
     beliefs: Vec<(Belief, f64)>,
     evidence: Vec<Evidence>,
     something_else: Runs,
-    /// Posterior probabilities of the beliefs.
+    /// How probable the beliefs are with all that they hold possible: which of them are worth following.
     followed: Vec<f64>,
     shares: Shares,
 }
 
-/// Posterior probabilities, of the beliefs in their order and of something else; they add up to 1.
+/// Posterior probabilities, of what the beliefs say of their own class, in their order, and of something else; they add up
+/// to 1.
 #[derive(Clone, Debug, Default)]
 struct Shares {
     beliefs: Vec<f64>,

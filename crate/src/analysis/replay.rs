@@ -227,8 +227,8 @@ impl Replay {
     }
 
     /// The probability that outcomes contradict it too often.
-    pub(super) fn is_misfit(&self) -> f64 {
-        self.noise.is_misfit()
+    pub(super) fn misfit(&self) -> f64 {
+        self.noise.misfit()
     }
 
     /// Lets time pass until `to`. A window that runs from first use may be opened by the first request of others in the

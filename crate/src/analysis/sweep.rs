@@ -1,6 +1,7 @@
 use super::draw::uniform;
 use super::hypothesis::{Ban, Chance};
 use super::noise::{self, outcome_probability};
+use super::quantile::quantile;
 use super::replay::{Enforced, ROUNDING, Replay};
 use crate::{Admission, Decision, Limiter, QuotaKind, Timestamp};
 
@@ -117,8 +118,7 @@ pub(super) fn best_size(
     scepticism: f64,
     cost_s: impl Fn(u64, f64) -> f64,
 ) -> Sweep {
-    let mut rooms: Vec<(f64, &Imagined)> = imagined.iter().map(|one| (one.room(at), one)).collect();
-    rooms.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    let rooms = rooms(imagined, at);
     let classes = 1 + imagined.iter().map(|one| one.class).max().unwrap_or(0);
     let mut tally = Tally::new(imagined, classes);
     let mut best = Sweep { size: smallest, gain: 0.0, admitted: 0.0 };
@@ -153,14 +153,16 @@ pub(super) fn best_size(
 
 /// The largest size that is admitted at `at` with this probability, in tokens; infinite where size does not matter.
 pub(super) fn surely_fits(imagined: &[Imagined], at: Timestamp, probability: f64) -> f64 {
-    let mut rooms: Vec<(f64, f64)> = imagined.iter().map(|one| (one.room(at), one.weight)).collect();
+    let rooms: Vec<(f64, f64)> =
+        rooms(imagined, at).into_iter().map(|(room, one)| (room, one.weight)).collect();
+    quantile(&rooms, probability).map_or(0.0, |room| room.max(0.0))
+}
+
+/// The largest request that each would admit, the largest first.
+fn rooms(imagined: &[Imagined], at: Timestamp) -> Vec<(f64, &Imagined)> {
+    let mut rooms: Vec<_> = imagined.iter().map(|one| (one.room(at), one)).collect();
     rooms.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    let mut left = probability * rooms.iter().map(|(_, weight)| weight).sum::<f64>();
-    let last = rooms.iter().find(|(_, weight)| {
-        left -= weight;
-        left <= 0.0
-    });
-    last.map_or(0.0, |(room, _)| room.max(0.0))
+    rooms
 }
 
 /// How much of each class admits a size.
