@@ -166,9 +166,11 @@ impl Belief {
         })
     }
 
-    /// The hypotheses with their relative weights.
+    /// The hypotheses with their relative weights: all of them, if it is another quota that rejected in each.
     pub(super) fn hypotheses(&self) -> impl Iterator<Item = (Hypothesis, f64)> {
-        self.shown().map(|particle| (self.hypothesis(&particle.point), particle.weight))
+        let is_shown = self.shown().any(|particle| particle.weight > 0.0);
+        let possible = self.particles.iter().filter(move |it| !is_shown || it.replay.is_shown());
+        possible.map(|particle| (self.hypothesis(&particle.point), particle.weight))
     }
 
     /// The particles whose own quota is the one that rejected, as far as the trace shows; what others say is of another.
