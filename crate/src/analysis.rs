@@ -18,6 +18,8 @@ mod reasons;
 mod replay;
 mod sweep;
 
+use std::ops::RangeInclusive;
+
 pub use inquiry::{Inquiry, Next};
 pub use plan::Probe;
 
@@ -41,6 +43,9 @@ pub(crate) const TOO_MANY_REQUESTS: usize = 120;
 /// A mechanism that is less probable than this needs no more observations.
 const WORTH_SEPARATING: f64 = 1e-6;
 
+/// Quotas a minute that can be stated.
+pub const QUOTAS: RangeInclusive<u64> = 1..=1_000_000_000_000;
+
 /// What is taken as known before the trace is read.
 #[derive(Clone, Debug)]
 pub struct Assumptions {
@@ -61,14 +66,23 @@ impl Default for Assumptions {
 }
 
 impl Assumptions {
+    /// The quotas as they were stated when a trace was made, and the seed of then.
+    pub fn noted(observations: &[Observation]) -> Self {
+        let noted = |name: &str| observations.iter().rev().find_map(|o| o.extra.get(name)?.as_u64());
+        let quota = |name: &str| noted(name).filter(|quota| QUOTAS.contains(quota));
+        let usual = Self::default();
+        Self { tpm: quota("tpm"), rpm: quota("rpm"), seed: noted("seed").unwrap_or(usual.seed), ..usual }
+    }
+
     /// Checks the ranges.
     ///
     /// # Errors
     /// A usage error if the confidence is not from 0.5 to 0.9999, or a quota is not from 1 to 10^12.
     pub fn validated(self) -> Result<Self> {
         check_range("confidence", self.confidence, 0.5, 0.9999)?;
-        check_range("tokens per minute", self.tpm.unwrap_or(1) as f64, 1.0, 1e12)?;
-        check_range("requests per minute", self.rpm.unwrap_or(1) as f64, 1.0, 1e12)?;
+        let (low, high) = (*QUOTAS.start() as f64, *QUOTAS.end() as f64);
+        check_range("tokens per minute", self.tpm.unwrap_or(1) as f64, low, high)?;
+        check_range("requests per minute", self.rpm.unwrap_or(1) as f64, low, high)?;
         Ok(self)
     }
 }

@@ -34,6 +34,8 @@ pub struct BedrockTpmTester {
     tester: crate::BedrockTpmTester,
     /// The one of virtual time, which nobody else may move on.
     runtime: Option<Runtime>,
+    /// The longest that a call may take, in seconds of the endpoint's time.
+    limit_s: Option<f64>,
 }
 
 impl BedrockTpmTester {
@@ -43,7 +45,7 @@ impl BedrockTpmTester {
     /// As there.
     pub fn connect(target: Target, settings: Settings) -> Result<Self> {
         let tester = block_on(None, crate::BedrockTpmTester::connect(target, settings))?;
-        Ok(Self { tester, runtime: None })
+        Ok(Self { tester, runtime: None, limit_s: None })
     }
 
     /// See [`crate::BedrockTpmTester::emulated`].
@@ -52,7 +54,7 @@ impl BedrockTpmTester {
     /// As there.
     pub fn emulated(emulator: EmulatorConfig, settings: Settings) -> Result<Self> {
         let tester = block_on(None, crate::BedrockTpmTester::emulated(emulator, settings))?;
-        Ok(Self { tester, runtime: None })
+        Ok(Self { tester, runtime: None, limit_s: None })
     }
 
     /// See [`crate::BedrockTpmTester::simulated`]; in virtual time from `start` on, so waits take no time, and the same
@@ -65,12 +67,24 @@ impl BedrockTpmTester {
         let runtime = runtime.map_err(unstartable)?;
         let simulated =
             async { crate::BedrockTpmTester::simulated(emulator, Clock::virtual_from(start), settings) };
-        Ok(Self { tester: runtime.block_on(simulated)?, runtime: Some(runtime) })
+        Ok(Self { tester: runtime.block_on(simulated)?, runtime: Some(runtime), limit_s: None })
     }
 
     /// See [`crate::BedrockTpmTester::on_event`].
     pub fn on_event(&mut self, listener: impl FnMut(&Event) + Send + 'static) {
         self.tester.on_event(listener);
+    }
+
+    /// Each call from now on ends after `seconds` seconds of the endpoint's time at the latest, with a stopped error: what
+    /// was observed stays in the trace, and the same call goes on. `None`: no limit.
+    pub fn stop_after(&mut self, seconds: Option<f64>) {
+        self.limit_s = seconds;
+    }
+
+    fn limited(&mut self) -> (&mut crate::BedrockTpmTester, Option<&Runtime>) {
+        let now = self.tester.clock().now();
+        self.tester.stop_at(self.limit_s.map(|limit_s| now.plus_seconds(limit_s)));
+        (&mut self.tester, self.runtime.as_ref())
     }
 
     /// See [`crate::BedrockTpmTester::begin_phase`].
@@ -83,7 +97,8 @@ impl BedrockTpmTester {
     /// # Errors
     /// As there.
     pub fn wait_until_second(&mut self, second: u32) -> Result<Timestamp> {
-        block_on(self.runtime.as_ref(), self.tester.wait_until_second(second))
+        let (tester, runtime) = self.limited();
+        block_on(runtime, tester.wait_until_second(second))
     }
 
     /// See [`crate::BedrockTpmTester::consume_tpm_quota`].
@@ -91,7 +106,8 @@ impl BedrockTpmTester {
     /// # Errors
     /// As there.
     pub fn consume_tpm_quota(&mut self, total_tokens: u64, chunk_tokens: u64) -> Result<Vec<Observation>> {
-        block_on(self.runtime.as_ref(), self.tester.consume_tpm_quota(total_tokens, chunk_tokens))
+        let (tester, runtime) = self.limited();
+        block_on(runtime, tester.consume_tpm_quota(total_tokens, chunk_tokens))
     }
 
     /// See [`crate::BedrockTpmTester::make_bedrock_request`].
@@ -99,7 +115,8 @@ impl BedrockTpmTester {
     /// # Errors
     /// As there.
     pub fn make_bedrock_request(&mut self, tokens: u64) -> Result<Observation> {
-        block_on(self.runtime.as_ref(), self.tester.make_bedrock_request(tokens))
+        let (tester, runtime) = self.limited();
+        block_on(runtime, tester.make_bedrock_request(tokens))
     }
 
     /// Runs the whole classic protocol, or what a resumed trace has left of it.
@@ -107,9 +124,9 @@ impl BedrockTpmTester {
     /// # Errors
     /// As [`protocol::Schedule::run`].
     pub fn run_classic(&mut self) -> Result<()> {
-        let tester = &mut self.tester;
+        let (tester, runtime) = self.limited();
         let phases = protocol::classic(tester.settings().tpm, tester.settings().rpm)?;
-        block_on(self.runtime.as_ref(), async {
+        block_on(runtime, async {
             protocol::Schedule::new(phases, tester.trace(), tester.clock().now()).run(tester).await
         })
     }
@@ -119,8 +136,8 @@ impl BedrockTpmTester {
     /// # Errors
     /// As [`protocol::Adaptive::new`] and [`protocol::Adaptive::run`].
     pub fn run_adaptive(&mut self) -> Result<()> {
-        let tester = &mut self.tester;
-        block_on(self.runtime.as_ref(), async {
+        let (tester, runtime) = self.limited();
+        block_on(runtime, async {
             protocol::Adaptive::new(tester.settings(), tester.clock().now())?.run(tester).await
         })
     }

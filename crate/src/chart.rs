@@ -7,11 +7,10 @@ mod predictions;
 mod remaining;
 mod requests;
 mod style;
+mod timeline;
 
 use std::path::Path;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
@@ -25,7 +24,7 @@ use self::style::{FAINT_INK, INK, LABEL, TITLE, fitted, text_style, write};
 use crate::output::write_whole;
 use crate::prediction::Prediction;
 use crate::text::{self, grouped};
-use crate::{Binding, Error, Observation, Result, Verdict, notebook};
+use crate::{Binding, Error, Forms, Observation, Result, Verdict, notebook};
 
 type Area<DB> = DrawingArea<DB, Shift>;
 type Drawn<DB> = std::result::Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
@@ -59,6 +58,8 @@ struct Body {
     requests: Requests,
     predictions: Predictions,
     remaining: Option<Remaining>,
+    /// The requests in characters.
+    timeline: String,
 }
 
 impl Chart {
@@ -133,19 +134,21 @@ impl Chart {
         }
     }
 
+    /// The chart for a terminal: a row an outcome, a column about a hundredth of the time.
+    pub fn text(&self) -> String {
+        let timeline = self.body.as_ref().map_or("", |body| &body.timeline);
+        [&*self.title, &*self.subtitle, timeline].map(str::trim_end).join("\n")
+    }
+
+    /// The chart as SVG and as text.
+    pub fn forms(&self) -> Forms {
+        let svg = self.svg().ok().map(|svg| ("image/svg+xml", svg));
+        svg.into_iter().chain([("text/plain", self.text())]).collect()
+    }
+
     /// Shows the chart in a Rust notebook.
     pub fn evcxr_display(&self) {
-        let text = format!("{}\n{}", self.title, self.subtitle);
-        match (self.svg(), self.png()) {
-            (Ok(svg), Ok(png)) => notebook::display(&[
-                ("image/svg+xml", &svg),
-                ("image/png", &STANDARD.encode(png)),
-                ("text/plain", &text),
-            ]),
-            (Err(error), _) | (_, Err(error)) => {
-                notebook::display(&[("text/plain", &format!("{text}\n{error}"))])
-            }
-        }
+        notebook::display(&self.forms());
     }
 
     fn size(&self) -> (u32, u32) {
@@ -179,7 +182,8 @@ impl Body {
         let winner = verdict.zip(compared.first());
         let remaining =
             winner.and_then(|(verdict, winner)| Remaining::new(observations, verdict, winner, &axis));
-        Some(Self { axis, backdrop, requests, predictions, remaining })
+        let timeline = timeline::drawn(observations, &axis);
+        Some(Self { axis, backdrop, requests, predictions, remaining, timeline })
     }
 
     fn height(&self) -> i32 {

@@ -18,6 +18,7 @@ enum Kind {
     Setup,
     Trace,
     Budget,
+    Stopped,
     Output,
 }
 
@@ -40,6 +41,10 @@ impl Error {
 
     pub(crate) fn budget(message: impl Into<String>) -> Self {
         Self::new(Kind::Budget, message)
+    }
+
+    pub(crate) fn stopped(message: impl Into<String>) -> Self {
+        Self::new(Kind::Stopped, message)
     }
 
     /// An error of a place that something should be written to.
@@ -74,6 +79,11 @@ impl Error {
     /// The token budget does not allow the next request.
     pub fn is_budget(&self) -> bool {
         self.kind == Kind::Budget
+    }
+
+    /// The time is over that the tester was given.
+    pub fn is_stopped(&self) -> bool {
+        self.kind == Kind::Stopped
     }
 
     /// A trace, chart or report cannot be written where it was asked for.

@@ -15,13 +15,14 @@ mod prediction;
 pub mod protocol;
 mod quota;
 mod report;
+mod table;
 mod tester;
 mod text;
 mod trace;
 mod verdict;
 
 pub use accounting::{Accounting, Finding, account, analyze_all};
-pub use analysis::{Assumptions, Inquiry, Next, Probe, analyze};
+pub use analysis::{Assumptions, Inquiry, Next, Probe, QUOTAS, analyze};
 pub use chart::Chart;
 pub use clock::{Clock, Timestamp};
 pub use emulator::{
@@ -34,8 +35,10 @@ pub use limiter::{
     Admission, AnchoredWindow, AnyLimiter, Decision, ExponentialDecay, FixedWindow, Limiter, Mechanism,
     MechanismId, Pool, PoolDecision, RejectedCost, SlidingCounter, SlidingLog, SteppedBucket, TokenBucket,
 };
+pub use notebook::Forms;
 pub use quota::{QuotaKind, Refund, Usage, reserved_tokens, settled_tokens};
 pub use report::Report;
+pub use table::RequestTable;
 pub use tester::{BedrockTpmTester, EMBEDDED, Event, PhaseSummary, Settings, Summary};
 pub use trace::{LATE_AFTER_S, Observation, Outcome, ThrottleMessage, Trace};
 pub use verdict::{Binding, Candidate, ClockAnswer, Conclusion, Ranked, Separation, Spent, Verdict};

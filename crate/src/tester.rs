@@ -29,9 +29,9 @@ use crate::{
 pub enum Event {
     /// A phase begins.
     Phase(String),
-    /// Nothing is sent until this instant.
+    /// Nothing is sent until `until`. Comes when a wait begins, and again every five real seconds.
     Waiting {
-        /// When the wait began.
+        /// The instant of the event.
         from: Timestamp,
         /// When it ends.
         until: Timestamp,
@@ -45,6 +45,9 @@ pub const EMBEDDED: &str = "emulator";
 
 /// A wait for a second that has begun this recently is over, in seconds.
 const LATENESS_S: f64 = crate::LATE_AFTER_S;
+
+/// A wait is announced again after so many real seconds.
+const STILL_WAITING_S: f64 = 5.0;
 
 type Listener = Box<dyn FnMut(&Event) + Send>;
 
@@ -81,6 +84,7 @@ pub struct BedrockTpmTester {
     padding: Padding,
     phase: String,
     scheduled: Option<Timestamp>,
+    stop_at: Option<Timestamp>,
     address: String,
     /// The most that was spent so far.
     spent: u64,
@@ -95,6 +99,12 @@ impl BedrockTpmTester {
         self.listener = Some(Box::new(listener));
     }
 
+    /// From `at` on nothing is sent: a wait ends then, and calls end with an error. What was observed stays in the trace,
+    /// and the same calls go on once there is more time. `None`: no limit.
+    pub fn stop_at(&mut self, at: Option<Timestamp>) {
+        self.stop_at = at;
+    }
+
     /// Names the phase that the next requests belong to.
     pub fn begin_phase(&mut self, phase: &str) {
         self.phase = phase.to_owned();
@@ -105,7 +115,7 @@ impl BedrockTpmTester {
     /// now. The next request counts as scheduled for that instant.
     ///
     /// # Errors
-    /// A usage error if `second` is out of range.
+    /// A usage error if `second` is out of range; a stopped error if the tester's time ends before.
     pub async fn wait_until_second(&mut self, second: u32) -> Result<Timestamp> {
         if second > 59 {
             return Err(Error::usage(format!("second {second} is out of range: use 0 to 59")));
@@ -113,17 +123,32 @@ impl BedrockTpmTester {
         let now = self.clock.now();
         let until = now.plus_seconds(-LATENESS_S).next_second(f64::from(second));
         self.wait_until(until).await;
-        Ok(until)
+        self.check_time().map(|()| until)
     }
 
-    /// Waits until `until`, and schedules the next request for that instant.
+    /// Waits until `until`, and schedules the next request for that instant; no longer than until the tester's time ends.
     pub async fn wait_until(&mut self, until: Timestamp) {
-        let from = self.clock.now();
-        if from < until {
-            self.emit(&Event::Waiting { from, until });
-            self.clock.sleep_until(until).await;
+        let end = self.stop_at.map_or(until, |stop| stop.min(until));
+        let step_s = STILL_WAITING_S * f64::from(self.clock.scale());
+        loop {
+            let from = self.clock.now();
+            if from >= end {
+                break;
+            }
+            self.emit(&Event::Waiting { from, until: end });
+            self.clock.sleep_until(end.min(from.plus_seconds(step_s))).await;
         }
         self.scheduled = Some(until);
+    }
+
+    fn check_time(&self) -> Result<()> {
+        match self.stop_at {
+            Some(stop) if self.clock.now() >= stop => Err(Error::stopped(format!(
+                "stopped at {} as asked; the trace is kept: give more time and go on",
+                stop.clock_text()
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Sends requests of `chunk_tokens` tokens each, back to back, until `total_tokens` tokens were admitted or a
@@ -165,7 +190,7 @@ impl BedrockTpmTester {
     ///
     /// # Errors
     /// A usage error if `tokens` is zero, more than the stated quota or more than 1,000,000; a budget error if the request might pass the
-    /// token budget; an output error if the trace cannot be written.
+    /// token budget; a stopped error if the tester's time is over; an output error if the trace cannot be written.
     pub async fn make_bedrock_request(&mut self, tokens: u64) -> Result<Observation> {
         let max_tokens = self.settings.max_tokens;
         self.check_size(tokens)?;
@@ -188,6 +213,7 @@ impl BedrockTpmTester {
 
     /// Sends a request each of whose output tokens costs `burndown` tokens at worst.
     async fn send(&mut self, input_tokens: u64, max_tokens: u32, burndown: u64) -> Result<Observation> {
+        self.check_time()?;
         let scheduled = self.scheduled.take();
         let words = self.padding.words(input_tokens);
         let tokens_estimated = self.padding.estimate(words) + u64::from(max_tokens);

@@ -6,7 +6,7 @@ use bedrock_tpm::{Accounting, Assumptions, Observation, Result, Trace, Verdict, 
 use clap::Args;
 use serde::Serialize;
 
-use super::args::{QUOTAS, QuotaArgs};
+use super::args::QuotaArgs;
 use super::{exit_status, print};
 
 #[derive(Args)]
@@ -57,13 +57,6 @@ impl fmt::Display for Analyzed {
 
 /// The quotas as stated now, or else as they were stated when the trace was made, and the seed of then.
 pub(super) fn assumptions(quotas: QuotaArgs, observations: &[Observation]) -> Assumptions {
-    let noted = |name: &str| observations.iter().rev().find_map(|o| o.extra.get(name)?.as_u64());
-    let seed = noted("seed").unwrap_or(Assumptions::default().seed);
-    let noted = |name: &str| noted(name).filter(|quota| QUOTAS.contains(quota));
-    Assumptions {
-        seed,
-        tpm: quotas.tpm.or_else(|| noted("tpm")),
-        rpm: quotas.rpm.or_else(|| noted("rpm")),
-        ..Assumptions::default()
-    }
+    let noted = Assumptions::noted(observations);
+    Assumptions { tpm: quotas.tpm.or(noted.tpm), rpm: quotas.rpm.or(noted.rpm), ..noted }
 }

@@ -1,16 +1,13 @@
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bedrock_tpm::{
-    Admission, EmulatorConfig, Error, Mechanism, MechanismId, Refund, RejectedCost, Result, Settings, Target,
-    Timeouts, Wording,
+    Admission, EmulatorConfig, Error, Mechanism, MechanismId, QUOTAS, Refund, RejectedCost, Result, Settings,
+    Target, Timeouts, Wording,
 };
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args};
 use serde_json::Value;
 
-/// Quotas a minute that can be stated.
-pub(super) const QUOTAS: RangeInclusive<u64> = 1..=1_000_000_000_000;
 /// Tokens per minute of an emulator that is not told otherwise.
 const EMULATED_TPM: u64 = 8_000;
 /// An emulated minute then lasts a second.

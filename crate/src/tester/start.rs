@@ -66,6 +66,7 @@ impl BedrockTpmTester {
             settings,
             phase: trace.observations().last().map_or("requests".into(), |last| last.phase.clone()),
             scheduled: None,
+            stop_at: None,
             address,
             spent: trace.observations().iter().map(spent_before).sum(),
             trace,

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{Observation, Outcome, notebook};
+use crate::{Forms, Observation, Outcome, notebook};
 
 /// What happened, by phase; prints as a small table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,9 +44,14 @@ impl Summary {
         summary
     }
 
+    /// The table as text.
+    pub fn forms(&self) -> Forms {
+        vec![("text/plain", self.to_string())]
+    }
+
     /// Shows the table in a Rust notebook.
     pub fn evcxr_display(&self) {
-        notebook::display(&[("text/plain", &self.to_string())]);
+        notebook::display(&self.forms());
     }
 
     fn row(&mut self, phase: &str) -> &mut PhaseSummary {

@@ -1,6 +1,7 @@
 use std::fmt;
 
 use super::{Binding, Candidate, ClockAnswer, Conclusion, Ranked, Separation, Spent, Verdict};
+use crate::Forms;
 use crate::notebook;
 use crate::text::{grouped, percent, requests};
 
@@ -48,14 +49,16 @@ impl Verdict {
         }
     }
 
+    /// The verdict as HTML and as text.
+    pub fn forms(&self) -> Forms {
+        // The text alone still says everything.
+        let html = crate::report::verdict_html(self).ok().map(|html| ("text/html", html));
+        html.into_iter().chain([("text/plain", self.to_string())]).collect()
+    }
+
     /// Shows the verdict in a Rust notebook.
     pub fn evcxr_display(&self) {
-        let text = self.to_string();
-        // The text alone still says everything.
-        match crate::report::verdict_html(self) {
-            Ok(html) => notebook::display(&[("text/html", &html), ("text/plain", &text)]),
-            Err(_) => notebook::display(&[("text/plain", &text)]),
-        }
+        notebook::display(&self.forms());
     }
 
     fn likely(&self, before: &str) -> String {

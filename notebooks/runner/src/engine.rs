@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::notebook;
-use crate::process::{COMPLETE, MARK};
+use crate::process::{COMPLETE, MARK, SETTINGS};
 use anyhow::{Result, anyhow};
 use evcxr::{CommandContext, Error, EvalContextOutputs, EvalOutputs};
 use serde_json::Value;
@@ -42,7 +42,7 @@ impl Engine {
     pub fn start() -> Result<Self> {
         let start = || {
             let (mut context, lines) = CommandContext::new()?;
-            context.execute(":opt 0\n:linker system\n:timing")?;
+            context.execute(&format!("{SETTINGS}:timing"))?;
             Ok(Self { context, lines, count: 0 })
         };
         start().map_err(|error: Error| anyhow!("evcxr does not start: {error}"))

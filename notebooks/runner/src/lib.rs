@@ -3,14 +3,18 @@
 //!
 //! - [`Notebook`]: the file, in nbformat 4
 //! - [`Engine`]: evcxr; a cell's code in, outputs and perhaps a [`Failure`] out
-//! - [`play_role`], [`Build`], [`run_in_worker`]: the processes of a run, which are all the same binary
+//! - [`Build`]: where the cells are compiled
+//! - [`play_role`], [`run_in_worker`], [`run_as_kernel`]: the processes of a run, which are all the same binary
 
+mod build;
 mod engine;
 mod failure;
 mod notebook;
+mod prebuilt;
 mod process;
 
+pub use build::Build;
 pub use engine::{CellRun, Engine};
 pub use failure::Failure;
 pub use notebook::{Cell, Notebook};
-pub use process::{Build, is_worker, play_role, run_in_worker};
+pub use process::{is_worker, play_role, run_as_kernel, run_in_worker, serve_jupyter};

@@ -1,8 +1,10 @@
-//! The command line: `bedrock-tpm-runner NOTEBOOK.ipynb`.
+//! The command line: `bedrock-tpm-runner NOTEBOOK.ipynb`, and `bedrock-tpm-runner --kernel CONNECTION_FILE` for Jupyter.
 #![expect(clippy::print_stderr, reason = "progress and errors go there")]
 
 use anyhow::{Context, Result};
-use bedrock_tpm_runner::{Build, Engine, Notebook, is_worker, play_role, run_in_worker};
+use bedrock_tpm_runner::{
+    Build, Engine, Notebook, is_worker, play_role, run_as_kernel, run_in_worker, serve_jupyter,
+};
 use clap::Parser;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,7 +16,14 @@ use std::process::ExitCode;
 #[command(version)]
 struct Arguments {
     /// The notebook to execute
-    notebook: PathBuf,
+    #[arg(required_unless_present = "kernel")]
+    notebook: Option<PathBuf>,
+    /// Be Jupyter's kernel instead, for the connection in this file
+    #[arg(long, value_name = "CONNECTION_FILE", conflicts_with_all = ["notebook", "out", "inplace", "keep"])]
+    kernel: Option<PathBuf>,
+    /// Start with a copy of this folder, kept by an earlier run
+    #[arg(long, value_name = "FOLDER", conflicts_with = "keep")]
+    warm: Option<PathBuf>,
     /// Where to save the executed notebook [default: NAME.executed.ipynb next to it]
     #[arg(long, value_name = "EXECUTED.ipynb")]
     out: Option<PathBuf>,
@@ -28,7 +37,8 @@ struct Arguments {
 
 fn main() -> ExitCode {
     play_role();
-    match run(&Arguments::parse()) {
+    let served = serve_jupyter().map(|served| served.map(|()| true));
+    match served.unwrap_or_else(|| run(&Arguments::parse())) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -39,12 +49,17 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<bool> {
-    let path = arguments.notebook.canonicalize();
-    let path = path.with_context(|| format!("cannot read {}", arguments.notebook.display()))?;
+    let fresh = || Build::fresh(arguments.warm.as_deref());
+    let notebook = match (&arguments.kernel, &arguments.notebook) {
+        (Some(connection), _) => return Ok(run_as_kernel(connection, &fresh()?)?.success()),
+        (None, notebook) => notebook.as_deref().context("name a notebook")?,
+    };
+    let path = notebook.canonicalize();
+    let path = path.with_context(|| format!("cannot read {}", notebook.display()))?;
     let folder = path.parent().context("a notebook lies in a folder")?;
     if !is_worker() {
         Notebook::read(&path)?;
-        let build = arguments.keep.as_deref().map_or_else(Build::fresh, Build::kept)?;
+        let build = arguments.keep.as_deref().map_or_else(fresh, Build::kept)?;
         return Ok(run_in_worker(folder, &build)?.success());
     }
     let out = match &arguments.out {

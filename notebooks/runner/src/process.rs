@@ -2,26 +2,29 @@
 //!
 //! ```text
 //! outer    owns the build folder, so that it goes away however the rest ends
-//! worker   evcxr: compiles each cell
-//! tap      passes on what the cells print, and marks what evcxr keeps to itself
+//! worker   evcxr: compiles each cell; or kernel: evcxr_jupyter, which does so for Jupyter
+//! tap      passes on what the cells print to the worker, and marks what evcxr keeps to itself
 //! cells    evcxr's runtime: loads the compiled cells and runs them
 //! ```
 
+use crate::build::Build;
+use crate::prebuilt;
 use anyhow::{Context, Result, ensure};
 use std::env;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio, exit};
-use tempfile::TempDir;
 
 const WORKER: &str = "BEDROCK_TPM_RUNNER_WORKER";
 const LIBRARY_PATH: &str =
     if cfg!(target_os = "macos") { "DYLD_FALLBACK_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
 
-/// Unoptimised, an analysis takes ten times as long.
-const CONFIG: &str = "[profile.dev.package.bedrock-tpm]\nopt-level = 2\n";
+/// How evcxr_jupyter is told where Jupyter listens.
+const CONTROL_FILE: &str = "--control_file";
+/// Unoptimised cells compile faster.
+pub(crate) const SETTINGS: &str = ":opt 0\n:linker system\n";
 
 /// Starts what the tap adds to standard error: a line of evcxr's protocol, or how the cells' process ended.
 pub(crate) const MARK: &str = "bedrock-tpm-runner: ";
@@ -78,89 +81,64 @@ fn tap() -> Result<i32> {
     Ok(status.code().unwrap_or(1))
 }
 
-/// The folder in which evcxr compiles, for one run at a time.
-pub struct Build {
-    path: PathBuf,
-    _fresh: Option<TempDir>,
-    _lock: Option<File>,
-}
-
-impl Build {
-    /// A new folder among the temporary files, removed at the end.
-    ///
-    /// # Errors
-    /// If it cannot be created.
-    pub fn fresh() -> Result<Self> {
-        let folder =
-            TempDir::with_prefix("bedrock-tpm-cells-").context("cannot create a temporary folder")?;
-        Ok(Self { path: folder.path().canonicalize()?, _fresh: Some(folder), _lock: None })
-    }
-
-    /// A folder that stays, with the dependencies compiled in it. Waits while another run uses it.
-    ///
-    /// # Errors
-    /// If it cannot be created or locked.
-    pub fn kept(path: &Path) -> Result<Self> {
-        let prepare = || -> io::Result<(PathBuf, File)> {
-            fs::create_dir_all(path)?;
-            let lock = File::create(path.join("runner.lock"))?;
-            lock.lock()?;
-            Ok((path.canonicalize()?, lock))
-        };
-        let (path, lock) = prepare()
-            .with_context(|| format!("cannot compile in {}: choose another folder", path.display()))?;
-        Ok(Self { path, _fresh: None, _lock: Some(lock) })
-    }
-}
-
 /// Runs this program again with the same arguments, in the environment that evcxr needs for a notebook in
 /// `folder`.
 ///
 /// # Errors
 /// If `build` lies in a cargo package, rustc cannot be found, or the process does not start.
 pub fn run_in_worker(folder: &Path, build: &Build) -> Result<ExitStatus> {
-    // Not the folder itself: there evcxr writes a cargo configuration of its own.
-    let cells = build.path.join("cells");
-    let inside = cells.ancestors().skip(1).find(|above| above.join("Cargo.toml").exists());
-    if let Some(package) = inside {
-        anyhow::bail!("cannot compile inside the cargo package {}: choose another folder", package.display());
-    }
-    let no_source = build.path.join("no-std-source");
-    let cargo = build.path.join(".cargo");
-    for folder in [&cells, &no_source.join("core"), &cargo] {
-        fs::create_dir_all(folder)?;
-    }
-    fs::write(cargo.join("config.toml"), CONFIG)?;
     let mut worker = Command::new(env::current_exe()?);
-    worker
-        .args(env::args_os().skip(1))
-        .env(WORKER, "1")
+    worker.args(env::args_os().skip(1)).env(WORKER, "1");
+    prepare(&mut worker, folder, build)?;
+    worker.status().context("cannot start the worker process")
+}
+
+/// Runs this program as Jupyter's kernel for `connection`, for a notebook in the current folder.
+///
+/// # Errors
+/// As [`run_in_worker`].
+pub fn run_as_kernel(connection: &Path, build: &Build) -> Result<ExitStatus> {
+    let mut kernel = Command::new(env::current_exe()?);
+    kernel.arg(CONTROL_FILE).arg(connection);
+    prepare(&mut kernel, &env::current_dir()?, build)?;
+    kernel.status().context("cannot start the kernel's process")
+}
+
+/// What the kernel's process does.
+///
+/// # Errors
+/// If the kernel cannot listen where Jupyter wants it to.
+pub fn serve_jupyter() -> Option<Result<()>> {
+    (env::args_os().nth(1)? == CONTROL_FILE).then(evcxr_jupyter::main)
+}
+
+/// The environment that evcxr needs for a notebook in `folder`.
+fn prepare(command: &mut Command, folder: &Path, build: &Build) -> Result<()> {
+    let cells = build.cells();
+    fs::write(build.path().join("init.evcxr"), SETTINGS)?;
+    command
+        .env(prebuilt::ENGINE, prebuilt::engine()?)
         .env("EVCXR_TMPDIR", &cells)
-        // The user's evcxr.toml must not change what a notebook does.
-        .env("EVCXR_CONFIG_DIR", &build.path)
-        // Else rust-analyzer has rustup add rust-src to the user's toolchain, and reads all of it at each start.
-        .env("RUST_SRC_PATH", no_source)
+        // The user's evcxr settings must not change what a notebook does.
+        .env("EVCXR_CONFIG_DIR", build.path())
         .env(LIBRARY_PATH, library_path(folder, &cells)?);
+    if !rustc(folder, "sysroot")?.join("lib/rustlib/src").exists() {
+        // Else rust-analyzer asks rustup for it at each start.
+        command.env("RUST_SRC_PATH", build.no_source());
+    }
     // What `cargo run` tells of this package makes build scripts in the cells' dependencies run again.
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-            worker.env_remove(&name);
+            command.env_remove(&name);
         }
     }
-    worker.status().context("cannot start the worker process")
+    Ok(())
 }
 
 /// evcxr moves a cell's library after linking, which breaks the relative search path inside it: name the folders.
 fn library_path(folder: &Path, build: &Path) -> Result<OsString> {
-    let rustc = Command::new("rustc")
-        .args(["--print", "target-libdir"])
-        .current_dir(folder)
-        .output()
-        .context("cannot run rustc: install Rust, or put it on the PATH")?;
-    let said = String::from_utf8_lossy(&rustc.stderr);
-    ensure!(rustc.status.success(), "rustc does not tell where its libraries are: {}", said.trim());
-    let libraries = PathBuf::from(String::from_utf8(rustc.stdout)?.trim());
+    let libraries = rustc(folder, "target-libdir")?;
     let target =
         libraries.parent().and_then(Path::file_name).context("rustc's library folder has no target")?;
     let debug = build.join("target").join(target).join("debug");
@@ -169,4 +147,13 @@ fn library_path(folder: &Path, build: &Path) -> Result<OsString> {
     let before = env::var_os(LIBRARY_PATH).unwrap_or_default();
     let folders = [debug.join("deps"), debug, libraries];
     Ok(env::join_paths(folders.into_iter().chain(env::split_paths(&before)))?)
+}
+
+/// A folder of the toolchain that is used in `folder`.
+fn rustc(folder: &Path, wanted: &str) -> Result<PathBuf> {
+    let rustc = Command::new("rustc").args(["--print", wanted]).current_dir(folder).output();
+    let rustc = rustc.context("cannot run rustc: install Rust, or put it on the PATH")?;
+    let said = String::from_utf8_lossy(&rustc.stderr);
+    ensure!(rustc.status.success(), "rustc does not tell its {wanted}: {}", said.trim());
+    Ok(PathBuf::from(String::from_utf8(rustc.stdout)?.trim()))
 }
