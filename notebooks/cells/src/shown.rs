@@ -158,7 +158,7 @@ pub struct Verdict {
     pub headline: String,
     /// The paragraph in plain words.
     pub summary: String,
-    /// The request that would tell the two most probable mechanisms apart, in a sentence; empty if none does.
+    /// The request that would tell the two most probable mechanisms apart, in a sentence.
     pub separation: String,
     forms: Forms,
 }

@@ -23,7 +23,9 @@ pub fn observed(seen: &Observation, index: usize) -> Value {
 pub fn shown(verdict: &Verdict) -> Value {
     let mut document = serde_json::to_value(verdict).unwrap_or_default();
     document["headline"] = verdict.headline().into();
-    document["separation_sentence"] = verdict.separation.map(|it| it.to_string()).into();
+    let separation = verdict.separation.map(|separation| separation.to_string());
+    document["separation_sentence"] =
+        separation.unwrap_or_else(|| "No single request would tell the two likeliest apart.".into()).into();
     with_forms(document, verdict.forms())
 }
 
@@ -47,10 +49,11 @@ pub fn with_progress(mut tester: BedrockTpmTester, speed: f64) -> BedrockTpmTest
         }
         Event::Waiting { from, until } => {
             let seconds = until.seconds_since(*from) / speed;
-            if waiting.replace(*until) == Some(*until) {
-                println!("  {seconds:.0} s left");
-            } else if seconds >= SHORT_WAIT_S {
+            let is_news = waiting.replace(*until) != Some(*until);
+            if seconds >= SHORT_WAIT_S && is_news {
                 println!("  waiting {seconds:.0} s, until {}", until.clock_text());
+            } else if seconds >= SHORT_WAIT_S {
+                println!("  {seconds:.0} s left");
             }
         }
         Event::Observed(observation) => println!("  {observation}"),
