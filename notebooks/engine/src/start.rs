@@ -129,7 +129,10 @@ fn make_room(path: &str) -> Result<()> {
 
 fn resumed(path: &str) -> Result<BedrockTpmTester> {
     let trace = Trace::resume(path)?;
-    let (Some(last), Some(emulator)) = (trace.observations().last(), trace.emulator()) else {
+    let Some(last) = trace.observations().last() else {
+        return Err(Error::usage(format!("{path} holds no request yet; run the configuration cell again")));
+    };
+    let Some(emulator) = trace.emulator() else {
         return Err(Error::usage(format!(
             "{path} is not the trace of an emulator; on_aws(...) with the same file goes on with a trace of AWS"
         )));
