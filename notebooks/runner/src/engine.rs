@@ -28,21 +28,23 @@ pub struct CellRun {
     pub count: usize,
     /// In nbformat: the streams, then the value shown, then the error.
     pub outputs: Vec<Value>,
-    /// How long it took, as evcxr says of cells that compile.
-    pub took: Option<Duration>,
+    /// How long it took to compile and to run, as evcxr says of cells that compile.
+    pub took: Option<[Duration; 2]>,
     /// Why it failed, if it did.
     pub failure: Option<Failure>,
 }
 
 impl Engine {
-    /// Starts evcxr in the current folder, against which cells resolve relative paths.
+    /// Starts evcxr in the current folder, against which cells resolve relative paths; as it comes if `is_stock`, else
+    /// with settings that suit the cells.
     ///
     /// # Errors
     /// If evcxr does not start.
-    pub fn start() -> Result<Self> {
+    pub fn start(is_stock: bool) -> Result<Self> {
+        let settings = if is_stock { "" } else { SETTINGS };
         let start = || {
             let (mut context, lines) = CommandContext::new()?;
-            context.execute(&format!("{SETTINGS}:timing"))?;
+            context.execute(&format!("{settings}:timing"))?;
             Ok(Self { context, lines, count: 0 })
         };
         start().map_err(|error: Error| anyhow!("evcxr does not start: {error}"))
@@ -69,7 +71,8 @@ impl Engine {
             .filter(|(_, lines)| !lines.is_empty())
             .map(|(name, lines)| notebook::stream(name, &(lines.join("\n") + "\n")))
             .collect();
-        let took = result.as_ref().ok().and_then(|shown| shown.timing);
+        let took =
+            result.as_ref().ok().map(|shown| [false, true].map(|is_execution| took(shown, is_execution)));
         let shown = result.ok().filter(|shown| !shown.is_empty());
         outputs.extend(shown.map(|shown| notebook::execute_result(self.count, shown.content_by_mime_type)));
         outputs.extend(failure.as_ref().map(|it| notebook::error(it.kind, &it.message, &it.details)));
@@ -106,6 +109,12 @@ fn read_until_done(lines: &EvalContextOutputs, done: &AtomicBool) -> Vec<String>
             Err(_) => {}
         }
     }
+}
+
+/// How long evcxr took to run the cell, or for all that comes before.
+fn took(shown: &EvalOutputs, is_execution: bool) -> Duration {
+    let phases = shown.phases.iter().filter(|phase| (phase.name == "Execution") == is_execution);
+    phases.map(|phase| phase.duration).sum()
 }
 
 /// How often evcxr ran the cell: once more for each time that a variable's type was defined anew.

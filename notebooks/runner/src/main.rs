@@ -19,8 +19,11 @@ struct Arguments {
     #[arg(required_unless_present = "kernel")]
     notebook: Option<PathBuf>,
     /// Be Jupyter's kernel instead, for the connection in this file
-    #[arg(long, value_name = "CONNECTION_FILE", conflicts_with_all = ["notebook", "out", "inplace", "keep"])]
+    #[arg(long, value_name = "CONNECTION_FILE", conflicts_with_all = ["notebook", "out", "inplace", "keep", "stock"])]
     kernel: Option<PathBuf>,
+    /// Leave evcxr as it comes, to compare: with its own settings, and without the engine of the cells
+    #[arg(long)]
+    stock: bool,
     /// Start with a copy of this folder, kept by an earlier run
     #[arg(long, value_name = "FOLDER", conflicts_with = "keep")]
     warm: Option<PathBuf>,
@@ -60,7 +63,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     if !is_worker() {
         Notebook::read(&path)?;
         let build = arguments.keep.as_deref().map_or_else(fresh, Build::kept)?;
-        return Ok(run_in_worker(folder, &build)?.success());
+        return Ok(run_in_worker(folder, &build, arguments.stock)?.success());
     }
     let out = match &arguments.out {
         _ if arguments.inplace => path.clone(),
@@ -68,21 +71,22 @@ fn run(arguments: &Arguments) -> Result<bool> {
         None => path.with_extension("executed.ipynb"),
     };
     std::env::set_current_dir(folder)?;
-    execute(&path, &out)
+    execute(&path, &out, arguments.stock)
 }
 
 /// Runs the cells up to the first that fails, and saves the notebook after each.
-fn execute(path: &Path, out: &Path) -> Result<bool> {
+fn execute(path: &Path, out: &Path, is_stock: bool) -> Result<bool> {
     let mut notebook = Notebook::read(path)?;
     notebook.code_cells().for_each(|mut cell| cell.set_outputs(None, Vec::new()));
     notebook.write(out)?;
     let sources: Vec<String> = notebook.code_cells().map(|cell| cell.source()).collect();
-    let mut engine = Engine::start()?;
-    eprintln!("{:>9}  evcxr started", "");
+    let mut engine = Engine::start(is_stock)?;
+    eprintln!(" compiles      runs  evcxr started");
     for (index, source) in sources.iter().enumerate().filter(|(_, source)| !source.trim().is_empty()) {
         let run = engine.run(source);
-        let took = run.took.map_or_else(String::new, |took| format!("{:.2} s", took.as_secs_f64()));
-        eprintln!("{took:>9}  cell {}: {}", run.count, source.trim().lines().next().unwrap_or_default());
+        let [compiled, ran] = run.took.unwrap_or_default().map(|took| took.as_secs_f64());
+        let first_line = source.trim().lines().next().unwrap_or_default();
+        eprintln!("{compiled:>7.2} s {ran:>7.2} s  cell {}: {first_line}", run.count);
         if let Some(mut cell) = notebook.code_cells().nth(index) {
             cell.set_outputs(Some(run.count), run.outputs);
         }

@@ -86,10 +86,13 @@ fn tap() -> Result<i32> {
 ///
 /// # Errors
 /// If `build` lies in a cargo package, rustc cannot be found, or the process does not start.
-pub fn run_in_worker(folder: &Path, build: &Build) -> Result<ExitStatus> {
+pub fn run_in_worker(folder: &Path, build: &Build, is_stock: bool) -> Result<ExitStatus> {
     let mut worker = Command::new(env::current_exe()?);
     worker.args(env::args_os().skip(1)).env(WORKER, "1");
     prepare(&mut worker, folder, build)?;
+    if !is_stock {
+        worker.env(prebuilt::ENGINE, prebuilt::engine()?);
+    }
     worker.status().context("cannot start the worker process")
 }
 
@@ -101,6 +104,8 @@ pub fn run_as_kernel(connection: &Path, build: &Build) -> Result<ExitStatus> {
     let mut kernel = Command::new(env::current_exe()?);
     kernel.arg(CONTROL_FILE).arg(connection);
     prepare(&mut kernel, &env::current_dir()?, build)?;
+    fs::write(build.path().join("init.evcxr"), SETTINGS)?;
+    kernel.env(prebuilt::ENGINE, prebuilt::engine()?);
     kernel.status().context("cannot start the kernel's process")
 }
 
@@ -115,9 +120,7 @@ pub fn serve_jupyter() -> Option<Result<()>> {
 /// The environment that evcxr needs for a notebook in `folder`.
 fn prepare(command: &mut Command, folder: &Path, build: &Build) -> Result<()> {
     let cells = build.cells();
-    fs::write(build.path().join("init.evcxr"), SETTINGS)?;
     command
-        .env(prebuilt::ENGINE, prebuilt::engine()?)
         .env("EVCXR_TMPDIR", &cells)
         // The user's evcxr settings must not change what a notebook does.
         .env("EVCXR_CONFIG_DIR", build.path())
