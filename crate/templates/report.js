@@ -68,8 +68,7 @@ function sort(header, column) {
     const cell = row.cells[column];
     return cell.dataset.value ?? cell.innerText.trim().replace(/(\d),(?=\d{3})/g, "$1");
   };
-  const compare = (a, b) =>
-    (a === "") - (b === "") || direction * (a - b || collator.compare(a, b));
+  const compare = (a, b) => (a === "") - (b === "") || direction * collator.compare(a, b);
   const body = header.closest("table").tBodies[0];
   body.append(...[...body.rows].sort((a, b) => compare(key(a), key(b))));
   for (const other of header.parentNode.cells) other.ariaSort = null;

@@ -68,7 +68,8 @@ fn check(name: &str, observations: &[Observation]) {
     let report = folder.join("report.html");
     let verdict = analyze(observations, &Assumptions { tpm: Some(8_000), ..Assumptions::default() });
     Report::new(observations, verdict, false).save(&report).expect("a report");
-    let output = Command::new(python).args([BROWSER, name]).args([&chromium, &report, &folder]).output();
+    let output =
+        Command::new(python).args(["-B", BROWSER, name]).args([&chromium, &report, &folder]).output();
     let output = output.expect("Python starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
