@@ -151,7 +151,13 @@ impl Chart {
         notebook::display(&self.forms());
     }
 
-    fn size(&self) -> (u32, u32) {
+    /// Where the marker of each request is, in the order they were sent, in the units of [`Self::size`].
+    pub(crate) fn places(&self) -> Vec<(i32, i32)> {
+        self.body.as_ref().map_or_else(Vec::new, |body| body.requests.places(body.requests_bottom()))
+    }
+
+    /// Width and height of the drawing.
+    pub(crate) fn size(&self) -> (u32, u32) {
         let body = self.body.as_ref().map_or(EMPTY_BODY, Body::height);
         (WIDTH as u32, (HEADER + body) as u32)
     }
@@ -192,11 +198,15 @@ impl Body {
         self.backdrop.names_height() + self.requests.height() + predictions + remaining + TIME_AXIS + LEGEND
     }
 
+    fn requests_bottom(&self) -> i32 {
+        HEADER + self.backdrop.names_height() + self.requests.height()
+    }
+
     /// The time axis belongs to the lowest panel.
     fn draw<DB: DrawingBackend>(&self, root: &Area<DB>) -> Drawn<DB> {
         let below = |is_lowest: bool| if is_lowest { TIME_AXIS } else { 0 };
         let top = HEADER + self.backdrop.names_height();
-        let mut bottom = top + self.requests.height();
+        let mut bottom = self.requests_bottom();
         self.backdrop.draw_bands(root, HEADER, bottom)?;
         self.backdrop.draw_minutes(root, top, bottom)?;
         self.backdrop.write_names(root, HEADER)?;

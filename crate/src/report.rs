@@ -8,8 +8,8 @@ use crate::prediction::Prediction;
 use crate::text::{days, distinct, grouped, percent, time_scale};
 use crate::{Accounting, Chart, Error, Finding, Observation, Outcome, Result, Verdict, output};
 
-/// A self-contained report: the verdict in words, the chart, every request. One HTML file without scripts that loads
-/// nothing from anywhere.
+/// A self-contained report: the verdict in words, the chart, every request. One HTML file that loads nothing from
+/// anywhere. Its script shows a request's values at its marker and sorts tables; without it nothing else is missing.
 #[derive(Clone)]
 pub struct Report {
     observations: Vec<Observation>,
@@ -38,7 +38,9 @@ impl Report {
     /// An output error if the chart cannot be drawn.
     pub fn html(&self) -> Result<String> {
         let predictions = Prediction::of(&self.observations, &self.verdict);
-        let rows = self.observations.iter().enumerate();
+        let chart = Chart::new(&self.observations, Some(&self.verdict));
+        let places = chart.places();
+        let rows = self.observations.iter().enumerate().zip(places);
         let page = Page {
             verdict: VerdictTable::of(&self.verdict),
             accounting: self
@@ -48,8 +50,9 @@ impl Report {
                 .unwrap_or_default(),
             partial: self.partial,
             facts: self.facts(),
-            chart: Chart::new(&self.observations, Some(&self.verdict)).svg()?,
-            rows: rows.map(|(index, seen)| Row::of(seen, index, &predictions)).collect(),
+            chart: chart.svg()?,
+            chart_size: chart.size(),
+            rows: rows.map(|((index, seen), place)| Row::of(seen, index, place, &predictions)).collect(),
         };
         page.render().map_err(unrenderable)
     }
@@ -108,6 +111,7 @@ struct Page<'a> {
     partial: bool,
     facts: Vec<(&'static str, String)>,
     chart: String,
+    chart_size: (u32, u32),
     rows: Vec<Row<'a>>,
 }
 
@@ -155,6 +159,9 @@ impl<'a> VerdictTable<'a> {
 
 struct Row<'a> {
     seen: &'a Observation,
+    /// Where its marker is in the chart.
+    x: i32,
+    y: i32,
     sent: String,
     outcome: &'static str,
     /// Of the mechanisms that were compared, those that predict another outcome.
@@ -167,7 +174,7 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn of(seen: &'a Observation, index: usize, predictions: &[Prediction]) -> Self {
+    fn of(seen: &'a Observation, index: usize, (x, y): (i32, i32), predictions: &[Prediction]) -> Self {
         let outcome = match seen.outcome() {
             Outcome::Admitted => "admitted",
             Outcome::Throttled(_) => "throttled",
@@ -180,6 +187,8 @@ impl<'a> Row<'a> {
         let latency_ms = (seen.finished - seen.sent).as_millis();
         Self {
             seen,
+            x,
+            y,
             sent: seen.sent.clock_text(),
             outcome,
             contradicts: contradicted.join(", "),

@@ -32,6 +32,8 @@ struct Row {
 
 #[derive(Clone)]
 struct Marker {
+    /// Which of the observations it stands for.
+    index: usize,
     x: i32,
     lane: usize,
     radius: f64,
@@ -102,6 +104,25 @@ impl Requests {
         self.rows.iter().map(Row::height).sum()
     }
 
+    /// Where the marker of each observation is, in their order.
+    pub fn places(&self, bottom: i32) -> Vec<(i32, i32)> {
+        let places = |(row, baseline): (&Row, i32)| -> Vec<_> {
+            row.markers.iter().map(|marker| (marker.index, marker.place(baseline))).collect()
+        };
+        let mut places: Vec<_> = self.placed(bottom).flat_map(places).collect();
+        places.sort_unstable();
+        places.into_iter().map(|(_, place)| place).collect()
+    }
+
+    /// Each row with the height of its lowest lane.
+    fn placed(&self, bottom: i32) -> impl Iterator<Item = (&Row, i32)> {
+        self.rows.iter().scan(bottom, |bottom, row| {
+            let baseline = *bottom - ROW_MARGIN;
+            *bottom -= row.height();
+            Some((row, baseline))
+        })
+    }
+
     /// Draws the rows from `top` to `bottom`, with `below` for the time axis if this is the lowest panel.
     pub fn draw<DB: DrawingBackend>(
         &self,
@@ -109,39 +130,38 @@ impl Requests {
         axis: &TimeAxis,
         (top, bottom, below): (i32, i32, i32),
     ) -> Drawn<DB> {
-        let mut baselines = Vec::new();
-        let mut y = bottom;
-        for row in &self.rows {
-            baselines.push(y - ROW_MARGIN);
-            y -= row.height();
-        }
-        let labels = baselines.iter().zip(&self.rows);
-        let y_labels = labels.map(|(y, row)| (bottom - y, row.label.clone())).collect();
-        Frame { top, bottom, y_labels, below }.draw(root, axis)?;
-        for (row, baseline) in self.rows.iter().zip(baselines) {
+        let labels = self.placed(bottom).map(|(row, baseline)| (bottom - baseline, row.label.clone()));
+        Frame { top, bottom, y_labels: labels.collect(), below }.draw(root, axis)?;
+        for (row, baseline) in self.placed(bottom) {
             for marker in &row.markers {
-                let y = baseline - LANE * marker.lane as i32;
-                row.mark.draw(root, (marker.x, y), marker.radius)?;
+                row.mark.draw(root, marker.place(baseline), marker.radius)?;
             }
         }
         Ok(())
     }
 }
 
+impl Marker {
+    fn place(&self, baseline: i32) -> (i32, i32) {
+        (self.x, baseline - LANE * self.lane as i32)
+    }
+}
+
 impl Row {
     fn new(mark: Mark, observations: &[Observation], axis: &TimeAxis, most_tokens: u64) -> Self {
-        let ours: Vec<_> = observations.iter().filter(|seen| Mark::of(seen.outcome()) == mark).collect();
-        let xs: Vec<_> = ours.iter().map(|seen| axis.x(seen.sent)).collect();
+        let all = observations.iter().enumerate();
+        let ours: Vec<_> = all.filter(|(_, seen)| Mark::of(seen.outcome()) == mark).collect();
+        let xs: Vec<_> = ours.iter().map(|(_, seen)| axis.x(seen.sent)).collect();
         // Requests at nearly the same time stand on top of each other, so that they can be counted.
         let placed = lanes(xs.iter().map(|x| (*x, *x + LANE)), MOST_LANES);
         let markers: Vec<_> = ours
             .iter()
             .zip(xs)
             .zip(&placed)
-            .map(|((seen, x), lane)| {
+            .map(|(((index, seen), x), lane)| {
                 let share = seen.reserved() as f64 / most_tokens as f64;
                 let radius = (share.sqrt() * LARGEST).max(SMALLEST);
-                Marker { x, lane: lane.unwrap_or(MOST_LANES - 1), radius }
+                Marker { index: *index, x, lane: lane.unwrap_or(MOST_LANES - 1), radius }
             })
             .collect();
         let lanes = placed.iter().flatten().max().map_or(1, |most| most + 1);
@@ -154,8 +174,8 @@ impl Row {
 }
 
 /// The outcome with the statuses that were seen: `throttled (429)`.
-fn label(mark: Mark, observations: &[&Observation]) -> String {
-    let mut statuses: Vec<_> = observations.iter().filter_map(|seen| seen.status).collect();
+fn label(mark: Mark, observations: &[(usize, &Observation)]) -> String {
+    let mut statuses: Vec<_> = observations.iter().filter_map(|(_, seen)| seen.status).collect();
     statuses.sort_unstable();
     statuses.dedup();
     match statuses[..] {

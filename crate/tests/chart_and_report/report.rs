@@ -19,7 +19,7 @@ fn the_report_holds_every_request_and_loads_nothing() {
         assert!(html.contains(text), "{text} is not in the report");
     }
     let foreign = html.replace("http://www.w3.org/2000/svg", "");
-    for load in ["http:", "https:", "src=", "<link", "@import", "url(", "<script"] {
+    for load in ["http:", "https:", "src=", "<link", "@import", "url("] {
         assert!(!foreign.contains(load), "{load} in the report");
     }
 }
@@ -48,9 +48,10 @@ fn hostile_names_stay_text() {
     verdict.warnings = vec!["<script>alert('warning')</script>".into()];
     verdict.ranked[0].reason = "<img src=x>".into();
     let html = Report::new(&hostile_run(), verdict, false).html().unwrap();
-    for markup in ["<script", "<img", "<b>"] {
+    for markup in ["<script>alert", "<img", "<b>"] {
         assert!(!html.contains(markup), "{markup} in the report");
     }
+    assert_eq!(html.matches("<script").count(), 1, "the report's own");
     assert!(html.contains("alert(14)"));
 }
 
