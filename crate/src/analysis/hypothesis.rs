@@ -14,6 +14,8 @@ pub(super) struct Hypothesis {
     pub chance: Option<Chance>,
     /// What a rejection does besides.
     pub ban: Option<Ban>,
+    /// A limit that is lower at times.
+    pub shift: Option<Shift>,
     /// What is in force besides: a quota of another kind that rejects less often, or a second limit of the same.
     pub second: Option<(QuotaKind, Mechanism)>,
 }
@@ -73,6 +75,24 @@ impl Ban {
     /// Until when, after a rejection at `now`, if it held until `until` before.
     pub(super) fn after(self, now: Timestamp, until: Timestamp) -> Timestamp {
         if self.prolonged || now >= until { now.plus_seconds(self.seconds) } else { until }
+    }
+}
+
+/// The limit is lower in every other period.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Shift {
+    /// What is withheld of the limit, as a share.
+    pub withheld: f64,
+    pub period_s: f64,
+    /// When a period with the whole limit begins, after the epoch, in seconds.
+    pub offset_s: f64,
+}
+
+impl Shift {
+    /// What is withheld at an instant of a limit of `ceiling`.
+    pub(super) fn withheld(self, at: Timestamp, ceiling: u64) -> f64 {
+        let into = (at.seconds_since(Timestamp::EPOCH) - self.offset_s).rem_euclid(2.0 * self.period_s);
+        if into < self.period_s { 0.0 } else { self.withheld * ceiling as f64 }
     }
 }
 

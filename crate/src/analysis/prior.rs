@@ -7,7 +7,7 @@ use super::draw::{
     A_MINUTE, CLOCK_ERROR_S, Length, Stated, burst_limit, clock_error, limit, log_uniform, mixed, period_of,
     pick, scaled, second_quota,
 };
-use super::hypothesis::{Ban, Chance, Hypothesis, Others, Slots};
+use super::hypothesis::{Ban, Chance, Hypothesis, Others, Shift, Slots};
 use crate::{Admission, Candidate, Mechanism, MechanismId, QuotaKind};
 
 /// Coordinates of a point.
@@ -44,6 +44,8 @@ const SLOTTED: f64 = 0.15;
 const TWO_AT_ONCE: f64 = 0.01;
 /// How often a rejection has others follow for a while, as against the same.
 const BANS: f64 = 0.001;
+/// How often the limit is lower in every other period, as against the same.
+const SHIFTS: f64 = 0.001;
 /// How often admission is left to chance, as against the same.
 const AT_RANDOM: f64 = 0.001;
 const USUAL_MECHANISMS: [MechanismId; 4] = [
@@ -79,6 +81,8 @@ pub(super) enum Class {
     AtRandom,
     /// Nothing is admitted for a while after a rejection.
     Banning,
+    /// The limit is lower in every other period.
+    Shifting,
     /// The day's quota is used up: nothing comes back while one watches.
     DayWindow,
 }
@@ -108,6 +112,7 @@ impl Class {
                     (Self::TwoAtOnce, TWO_AT_ONCE),
                     (Self::AtRandom, AT_RANDOM),
                     (Self::Banning, BANS),
+                    (Self::Shifting, SHIFTS),
                 ],
                 split(Self::TokenBucket, SEVENTH, CAPACITY_OF_A_MINUTE),
                 split(Self::ExponentialDecay, SEVENTH, DECAY_OF_A_MINUTE),
@@ -145,7 +150,9 @@ impl Class {
 
     pub(super) fn candidate(self) -> Candidate {
         Candidate::Known(match self {
-            Self::TwoAtOnce | Self::AtRandom | Self::Banning => return Candidate::SomethingElse,
+            Self::TwoAtOnce | Self::AtRandom | Self::Banning | Self::Shifting => {
+                return Candidate::SomethingElse;
+            }
             Self::ClockWindow | Self::OffsetWindow(_) | Self::ShortWindow(_) | Self::DayWindow => {
                 MechanismId::FixedWindow
             }
@@ -200,8 +207,12 @@ impl Class {
                 even if even < 0.5 => Chance::Even(0.2 + 1.4 * even),
                 falling => Chance::Falling(2.0 * falling - 1.0),
             }),
+            shift: (self == Self::Shifting).then(|| {
+                let period_s = log_uniform(second, 20.0, 120.0);
+                Shift { withheld: 0.1 + 0.8 * other, period_s, offset_s: 2.0 * period_s * period }
+            }),
             second: match self {
-                Self::AtRandom | Self::Banning => None,
+                Self::AtRandom | Self::Banning | Self::Shifting => None,
                 Self::TwoAtOnce => Some((kind, burst_limit(ceiling, [rate, period, second, other]))),
                 _ => second_quota(kind, stated, second, other),
             },
@@ -231,7 +242,7 @@ impl Class {
             }
             Self::ShortWindow(index) => {
                 let window_s = period_of(index, period, USUAL_WINDOWS);
-                let share = mixed(rate, 0.7, window_s / minute, 0.05, 1.0);
+                let share = mixed(rate, 0.9, window_s / minute, 0.05, 1.0);
                 Mechanism::FixedWindow { limit: scaled(limit, share), window_s, offset_s: phase * window_s }
             }
             Self::AnchoredWindow(length) => {
@@ -261,12 +272,14 @@ impl Class {
             Self::TokenBucket(_) | Self::SteppedBucket(_) => {
                 self.bucket(limit, [ratio, rate, phase, period], admission)
             }
-            Self::TwoAtOnce | Self::AtRandom | Self::Banning => match pick(&USUAL_MECHANISMS, ratio) {
-                MechanismId::FixedWindow => {
-                    Mechanism::FixedWindow { limit, window_s: minute, offset_s: phase * minute }
+            Self::TwoAtOnce | Self::AtRandom | Self::Banning | Self::Shifting => {
+                match pick(&USUAL_MECHANISMS, ratio) {
+                    MechanismId::FixedWindow => {
+                        Mechanism::FixedWindow { limit, window_s: minute, offset_s: phase * minute }
+                    }
+                    other => Mechanism::per_minute(other, limit),
                 }
-                other => Mechanism::per_minute(other, limit),
-            },
+            }
             Self::DayWindow => Mechanism::FixedWindow { limit, window_s: 86_400.0, offset_s: 0.0 },
         }
     }

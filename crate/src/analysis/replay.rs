@@ -1,6 +1,6 @@
 use super::draw::uniform;
 use super::evidence::Evidence;
-use super::hypothesis::{Ban, Chance, Hypothesis, Others, Slots};
+use super::hypothesis::{Ban, Chance, Hypothesis, Others, Shift, Slots};
 use super::noise::{self, Noise};
 use crate::{Admission, AnyLimiter, Limiter, Mechanism, Outcome, QuotaKind, Timestamp};
 
@@ -21,11 +21,21 @@ pub(super) struct Enforced {
     pub limiter: AnyLimiter,
     pub ceiling: u64,
     slots: Option<Slots>,
+    shift: Option<Shift>,
 }
 
 impl Enforced {
-    fn new((kind, mechanism): (QuotaKind, Mechanism), slots: Option<Slots>) -> Self {
-        Self { kind, limiter: mechanism.limiter(), ceiling: mechanism.ceiling(), slots }
+    fn new((kind, mechanism): (QuotaKind, Mechanism), slots: Option<Slots>, shift: Option<Shift>) -> Self {
+        Self { kind, limiter: mechanism.limiter(), ceiling: mechanism.ceiling(), slots, shift }
+    }
+
+    pub(super) fn remaining(&self, at: Timestamp) -> f64 {
+        self.limiter.remaining(at) - self.withheld(at)
+    }
+
+    /// What a limit that is lower at times withholds.
+    fn withheld(&self, at: Timestamp) -> f64 {
+        self.shift.map_or(0.0, |shift| shift.withheld(at, self.ceiling))
     }
 
     pub(super) fn charge(&mut self, at: Timestamp, cost: u64) {
@@ -46,7 +56,7 @@ impl Enforced {
 
     /// What a request leaves of the quota; less than nothing if it does not fit.
     fn margin(&self, now: Timestamp, cost: u64, admission: Admission) -> f64 {
-        self.limiter.remaining(now) - admission.needs(cost) as f64
+        self.remaining(now) - admission.needs(cost) as f64
     }
 
     /// How surely a request fits that leaves `margin`. Requests are counted exactly, tokens are not.
@@ -75,6 +85,8 @@ pub(super) struct Replay {
     unwatched_from: Timestamp,
     /// Rejections that the first quota explains, and those that only the second does.
     explained: [u32; 2],
+    /// Rejections of what would have fitted had the limit not been lower.
+    by_shift: u32,
 }
 
 impl Replay {
@@ -87,12 +99,13 @@ impl Replay {
             chance: hypothesis.chance,
             ban: hypothesis.ban,
             banned_until: Timestamp::EPOCH,
-            first: Enforced::new((hypothesis.kind, hypothesis.mechanism), hypothesis.slots),
-            second: hypothesis.second.map(|second| Enforced::new(second, None)),
+            first: Enforced::new((hypothesis.kind, hypothesis.mechanism), hypothesis.slots, hypothesis.shift),
+            second: hypothesis.second.map(|second| Enforced::new(second, None, None)),
             noise: Noise::default(),
             now: start.plus_seconds(-MEMORY_S),
             unwatched_from: start.plus_seconds(-MEMORY_S),
             explained: [0; 2],
+            by_shift: 0,
         };
         if let Some((seconds, used)) = replay.others.before {
             replay.now = start.plus_seconds(-seconds);
@@ -123,6 +136,8 @@ impl Replay {
                 let (by_first, by_any) = (fits_first < 0.5, fits < 0.5);
                 self.explained[0] += u32::from(by_first);
                 self.explained[1] += u32::from(by_any && !by_first);
+                let whole = self.first.fits(margin + self.first.withheld(now));
+                self.by_shift += u32::from(by_first && whole >= 0.5);
                 if let Some(ban) = self.ban {
                     self.banned_until = ban.after(now, self.banned_until);
                 }
@@ -216,10 +231,11 @@ impl Replay {
     }
 
     /// Whether it is the first quota that explains most rejections, or both that explain some if they are of one kind:
-    /// a second limit that has rejected nothing cannot be told from none.
+    /// a second limit that has rejected nothing cannot be told from none, nor a shift that never mattered.
     pub(super) fn is_shown(&self) -> bool {
         let [first, second] = self.explained;
         match &self.second {
+            None if self.first.shift.is_some() => self.by_shift > 0,
             Some(other) if other.kind == self.first.kind => first > 0 && second > 0,
             Some(_) => first >= second,
             None => true,

@@ -98,7 +98,7 @@ impl Enforced {
             QuotaKind::Requests => ROUNDING,
             QuotaKind::Tokens | QuotaKind::TokensPerDay => noise::blur(luck, self.ceiling as f64),
         };
-        match (self.kind, admission, self.limiter.remaining(at) + blur) {
+        match (self.kind, admission, self.remaining(at) + blur) {
             (QuotaKind::Tokens | QuotaKind::TokensPerDay, Admission::Whole, remaining) => remaining,
             (_, _, remaining) if remaining >= 1.0 => f64::INFINITY,
             _ => f64::NEG_INFINITY,
