@@ -1,6 +1,8 @@
 //! Verdicts on traces: what a real run shows, and what no run can show.
 
 use bedrock_tpm::{Assumptions, Candidate, ClockAnswer, Conclusion, MechanismId, Trace, Verdict, analyze};
+use bedrock_tpm_tests::truth::Set;
+use bedrock_tpm_tests::validation::Run;
 
 const NOVA_PRO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/nova-pro-2025-07.jsonl");
 
@@ -47,6 +49,18 @@ fn probabilities_add_up_to_one() {
     let verdict = analyze(trace.observations(), &Assumptions::default());
     let total: f64 = verdict.ranked.iter().map(|ranked| ranked.probability).sum();
     assert!((total - 1.0).abs() < 1e-9, "{total}");
+}
+
+/// However improbable a mechanism is, a verdict says what it would be.
+#[test]
+fn every_mechanism_has_parameters() {
+    for seed in 0..6 {
+        let run = Run::of(Set::Binding.truth(seed), false).unwrap();
+        for ranked in &run.verdict.ranked {
+            let is_known = matches!(ranked.mechanism, Candidate::Known(_));
+            assert_eq!(ranked.parameters.is_some(), is_known, "{ranked:?} of {}", run.truth);
+        }
+    }
 }
 
 #[test]

@@ -203,10 +203,10 @@ impl Posterior {
         1.0 - self.something_else() - day - self.absolute() - self.relative()
     }
 
-    /// The belief that makes up most of a known candidate.
+    /// The belief that makes up most of a known candidate; the first, which is the most usual one, if none is left of it.
     pub(super) fn best(&self, candidate: Candidate) -> Option<&Belief> {
         let known = self.of_candidate(candidate).filter(|_| candidate != Candidate::SomethingElse);
-        let best = known.max_by(|(_, a), (_, b)| a.total_cmp(b));
+        let best = known.min_by(|(_, a), (_, b)| b.total_cmp(a));
         best.map(|(belief, _)| belief)
     }
 
