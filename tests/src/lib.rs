@@ -2,6 +2,7 @@
 
 mod measured;
 mod program;
+mod python;
 mod server;
 mod shaped;
 pub mod truth;
@@ -9,6 +10,7 @@ pub mod validation;
 
 pub use measured::{Measured, Tally};
 pub use program::{Finished, Program, Running};
+pub use python::{chromium, python_with};
 pub use server::{answering, deaf, refusing};
 pub use shaped::shaped;
 

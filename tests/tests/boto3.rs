@@ -1,10 +1,10 @@
 //! The unmodified boto3 against the emulator: a client that shares no code with it.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 
 use bedrock_tpm::{EmulatorConfig, Mechanism};
-use bedrock_tpm_tests::{serve, skip_or_fail};
+use bedrock_tpm_tests::{python_with, serve, skip_or_fail};
 use serde_json::Value;
 
 /// Two requests of which the quota holds one; prints what came of them as JSON.
@@ -36,7 +36,7 @@ print(json.dumps({"admitted": admitted, "throttled": throttled, "invalid": inval
 
 #[test]
 fn boto3_is_admitted_and_then_throttled() {
-    let python = match python_with_boto3() {
+    let python = match python_with(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("boto3-venv"), &["boto3"]) {
         Ok(python) => python,
         Err(reason) => return skip_or_fail(&reason),
     };
@@ -69,27 +69,4 @@ fn boto3_is_admitted_and_then_throttled() {
     assert_eq!(throttled["ResponseMetadata"]["RetryAttempts"], 0);
 
     assert_eq!(results["invalid"]["Error"]["Code"], "ValidationException");
-}
-
-/// The interpreter of a virtual environment with boto3, made on first use and kept in the target folder.
-fn python_with_boto3() -> Result<PathBuf, String> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("boto3-venv");
-    let python = folder.join("bin").join("python");
-    if run(Command::new(&python).args(["-c", "import boto3"])).is_err() {
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "boto3"]))?;
-    }
-    Ok(python)
-}
-
-fn run(command: &mut Command) -> Result<Output, String> {
-    let last_line = |output: &Output| {
-        let text = [output.stderr.as_slice(), &output.stdout].concat();
-        String::from_utf8_lossy(&text).lines().last().unwrap_or_default().to_owned()
-    };
-    match command.output() {
-        Ok(output) if output.status.success() => Ok(output),
-        Ok(output) => Err(format!("{command:?} failed: {}", last_line(&output))),
-        Err(error) => Err(format!("{command:?}: {error}")),
-    }
 }
