@@ -28,7 +28,7 @@ def number(cell):
 def run_all(page, url, name):
     page.goto(f"{url}/lab/tree/{name}?reset")
     expect(page.locator(CELLS).first).to_be_visible()
-    expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
+    expect(page.get_by_text("Rust (bedrock-tpm) | Idle")).to_be_visible()
     menu(page, "Edit", "Clear Outputs of All Cells")
     expect(page.locator(".jp-OutputArea-output")).to_have_count(0)
     menu(page, "Run", "Run All Cells")
@@ -53,30 +53,37 @@ def pictures(page, folder, name):
     """The whole notebook, one window after the other, in the light and in the dark."""
     for theme in ("Light", "Dark"):
         menu(page, "Settings", "Theme", f"JupyterLab {theme}")
-        expect(page.locator(f'body[data-jp-theme-light={"true" if theme == "Light" else "false"}]')).to_be_visible()
-        page.locator(CHARTS).first.scroll_into_view_if_needed()
+        expect(page.locator("body")).to_have_attribute("data-jp-theme-name", f"JupyterLab {theme}")
         for index, cell in enumerate(page.locator(f"{CELLS}:has(.jp-OutputArea-output)").all()):
             cell.scroll_into_view_if_needed()
             cell.screenshot(path=folder / f"{name}-{theme.lower()}-{index}.png")
+
+
+def check(page, url, name, folder):
+    run_all(page, url, name)
+    if name == "window_test.ipynb":
+        chart = page.locator(CHARTS)
+        before = chart.get_attribute("src")
+        run_again(page, 'tester.begin_phase("within the minute")')
+        run_again(page, "tester.chart()")
+        assert chart.get_attribute("src") != before, "the chart does not show the phase that ran again"
+    pictures(page, folder, Path(name).stem)
+    page.keyboard.press("Control+s")
+    menu(page, "Kernel", "Shut Down Kernel")
 
 
 def main(chromium, url, folder, *names):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        page.set_default_timeout(60_000)
-        expect.set_options(timeout=60_000)
-        for name in names:
-            run_all(page, url, name)
-            if name == "window_test.ipynb":
-                chart = page.locator(CHARTS)
-                before = chart.get_attribute("src")
-                run_again(page, 'tester.begin_phase("within the minute")')
-                run_again(page, "tester.chart()")
-                assert chart.get_attribute("src") != before, "the chart does not show the phase that ran again"
-            pictures(page, Path(folder), Path(name).stem)
-            page.keyboard.press("Control+s")
-            menu(page, "Kernel", "Shut Down Kernel")
+        page.set_default_timeout(30_000)
+        expect.set_options(timeout=30_000)
+        try:
+            for name in names:
+                check(page, url, name, Path(folder))
+        except BaseException:
+            page.screenshot(path=Path(folder, "failed.png"))
+            raise
         browser.close()
 
 

@@ -164,7 +164,7 @@ impl Drop for Server {
     }
 }
 
-fn until(condition: impl Fn() -> bool, what: &str) {
+fn until(mut condition: impl FnMut() -> bool, what: &str) {
     let began = Instant::now();
     while !condition() {
         assert!(began.elapsed() < AT_MOST, "in vain: {what}");
