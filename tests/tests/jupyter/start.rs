@@ -164,6 +164,7 @@ impl Drop for Server {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "other programs live in real time")]
 fn until(mut condition: impl FnMut() -> bool, what: &str) {
     let began = Instant::now();
     while !condition() {
