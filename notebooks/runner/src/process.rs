@@ -102,7 +102,8 @@ pub fn run_in_worker(folder: &Path, build: &Build, is_stock: bool) -> Result<Exi
 /// As [`run_in_worker`].
 pub fn run_as_kernel(connection: &Path, build: &Build) -> Result<ExitStatus> {
     let mut kernel = Command::new(env::current_exe()?);
-    kernel.arg(CONTROL_FILE).arg(connection);
+    // Jupyter has its own channels; here evcxr only says which settings it found.
+    kernel.arg(CONTROL_FILE).arg(connection).stdout(Stdio::null());
     prepare(&mut kernel, &env::current_dir()?, build)?;
     fs::write(build.path().join("init.evcxr"), SETTINGS)?;
     kernel.env(prebuilt::ENGINE, prebuilt::engine()?);
