@@ -11,6 +11,8 @@ mod timeline;
 
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
@@ -116,6 +118,9 @@ impl Chart {
         let mut file = Vec::new();
         let mut encoder = png::Encoder::new(&mut file, width, height);
         encoder.set_color(png::ColorType::Rgb);
+        // Flat colours compress best as they are.
+        encoder.set_filter(png::Filter::NoFilter);
+        encoder.set_compression(png::Compression::High);
         let mut writer = encoder.write_header().map_err(undrawable)?;
         writer.write_image_data(&pixels).map_err(undrawable)?;
         writer.finish().map_err(undrawable)?;
@@ -140,10 +145,11 @@ impl Chart {
         [&*self.title, &*self.subtitle, timeline].map(str::trim_end).join("\n")
     }
 
-    /// The chart as SVG and as text.
+    /// The chart as SVG, as PNG for viewers that do not trust SVG, and as text.
     pub fn forms(&self) -> Forms {
         let svg = self.svg().ok().map(|svg| ("image/svg+xml", svg));
-        svg.into_iter().chain([("text/plain", self.text())]).collect()
+        let png = self.png().ok().map(|png| ("image/png", STANDARD.encode(png)));
+        svg.into_iter().chain(png).chain([("text/plain", self.text())]).collect()
     }
 
     /// Shows the chart in a Rust notebook.
