@@ -147,7 +147,8 @@ impl Chart {
 
     /// The chart as SVG, as PNG for viewers that do not trust SVG, and as text.
     pub fn forms(&self) -> Forms {
-        let svg = self.svg().ok().map(|svg| ("image/svg+xml", svg));
+        let fitting = |svg: String| svg.replacen("<svg ", r#"<svg style="max-width:100%;height:auto" "#, 1);
+        let svg = self.svg().ok().map(|svg| ("image/svg+xml", fitting(svg)));
         let png = self.png().ok().map(|png| ("image/png", STANDARD.encode(png)));
         svg.into_iter().chain(png).chain([("text/plain", self.text())]).collect()
     }

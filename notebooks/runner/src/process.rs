@@ -125,11 +125,9 @@ fn prepare(command: &mut Command, folder: &Path, build: &Build) -> Result<()> {
         .env("EVCXR_TMPDIR", &cells)
         // The user's evcxr settings must not change what a notebook does.
         .env("EVCXR_CONFIG_DIR", build.path())
+        // Else rust-analyzer reads all of the standard library at each start, and asks rustup for its source first.
+        .env("RUST_SRC_PATH", build.no_source())
         .env(LIBRARY_PATH, library_path(folder, &cells)?);
-    if !rustc(folder, "sysroot")?.join("lib/rustlib/src").exists() {
-        // Else rust-analyzer asks rustup for it at each start.
-        command.env("RUST_SRC_PATH", build.no_source());
-    }
     // What `cargo run` tells of this package makes build scripts in the cells' dependencies run again.
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
@@ -142,7 +140,14 @@ fn prepare(command: &mut Command, folder: &Path, build: &Build) -> Result<()> {
 
 /// evcxr moves a cell's library after linking, which breaks the relative search path inside it: name the folders.
 fn library_path(folder: &Path, build: &Path) -> Result<OsString> {
-    let libraries = rustc(folder, "target-libdir")?;
+    let rustc = Command::new("rustc")
+        .args(["--print", "target-libdir"])
+        .current_dir(folder)
+        .output()
+        .context("cannot run rustc: install Rust, or put it on the PATH")?;
+    let said = String::from_utf8_lossy(&rustc.stderr);
+    ensure!(rustc.status.success(), "rustc does not tell where its libraries are: {}", said.trim());
+    let libraries = PathBuf::from(String::from_utf8(rustc.stdout)?.trim());
     let target =
         libraries.parent().and_then(Path::file_name).context("rustc's library folder has no target")?;
     let debug = build.join("target").join(target).join("debug");
@@ -151,13 +156,4 @@ fn library_path(folder: &Path, build: &Path) -> Result<OsString> {
     let before = env::var_os(LIBRARY_PATH).unwrap_or_default();
     let folders = [debug.join("deps"), debug, libraries];
     Ok(env::join_paths(folders.into_iter().chain(env::split_paths(&before)))?)
-}
-
-/// A folder of the toolchain that is used in `folder`.
-fn rustc(folder: &Path, wanted: &str) -> Result<PathBuf> {
-    let rustc = Command::new("rustc").args(["--print", wanted]).current_dir(folder).output();
-    let rustc = rustc.context("cannot run rustc: install Rust, or put it on the PATH")?;
-    let said = String::from_utf8_lossy(&rustc.stderr);
-    ensure!(rustc.status.success(), "rustc does not tell its {wanted}: {}", said.trim());
-    Ok(PathBuf::from(String::from_utf8(rustc.stdout)?.trim()))
 }

@@ -3,7 +3,7 @@
 use std::env;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -61,10 +61,6 @@ impl Jupyter {
     /// One in the folder of this name; or in one line, why it cannot be made here.
     pub fn new(name: &str) -> Result<Self, String> {
         let jupyter = Self { folder: folder(name) };
-        fs::create_dir_all(jupyter.path("bin")).unwrap();
-        // The tests do not change the toolchain.
-        fs::write(jupyter.path("bin/rustup"), "#!/bin/sh\nexit 1\n").unwrap();
-        fs::set_permissions(jupyter.path("bin/rustup"), fs::Permissions::from_mode(0o755)).unwrap();
         let settings = jupyter.path("config/lab/user-settings/@jupyterlab");
         for (file, setting) in [
             // All of a notebook is in the page, and nothing covers it.
@@ -110,10 +106,8 @@ impl Jupyter {
     }
 
     fn command(&self, program: &Path) -> Command {
-        let path = env::var_os("PATH").unwrap_or_default();
-        let path = env::join_paths([self.path("bin")].into_iter().chain(env::split_paths(&path))).unwrap();
         let mut command = Command::new(program);
-        command.env("PATH", path).stdin(Stdio::null()).env_remove("BEDROCK_TPM_ENGINE");
+        command.stdin(Stdio::null()).env_remove("BEDROCK_TPM_ENGINE");
         for (name, folder) in [
             ("JUPYTER_DATA_DIR", "data"),
             ("JUPYTER_CONFIG_DIR", "config"),
