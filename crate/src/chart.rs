@@ -2,6 +2,7 @@
 
 mod axis;
 mod backdrop;
+mod bitmap;
 mod legend;
 mod predictions;
 mod remaining;
@@ -19,6 +20,7 @@ use plotters::style::text_anchor::HPos;
 
 use self::axis::TimeAxis;
 use self::backdrop::Backdrop;
+use self::bitmap::Bitmap;
 use self::predictions::Predictions;
 use self::remaining::Remaining;
 use self::requests::Requests;
@@ -111,20 +113,14 @@ impl Chart {
     /// # Errors
     /// An output error if it cannot be drawn.
     pub fn png(&self) -> Result<Vec<u8>> {
-        let (width, height) = self.size();
-        let mut pixels = vec![0; width as usize * height as usize * 3];
-        self.draw(&BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area())
-            .map_err(undrawable)?;
-        let mut file = Vec::new();
-        let mut encoder = png::Encoder::new(&mut file, width, height);
-        encoder.set_color(png::ColorType::Rgb);
-        // Flat colours compress best as they are.
-        encoder.set_filter(png::Filter::NoFilter);
-        encoder.set_compression(png::Compression::High);
-        let mut writer = encoder.write_header().map_err(undrawable)?;
-        writer.write_image_data(&pixels).map_err(undrawable)?;
-        writer.finish().map_err(undrawable)?;
-        Ok(file)
+        self.bitmap()?.png()
+    }
+
+    fn bitmap(&self) -> Result<Bitmap> {
+        let mut bitmap = Bitmap::new(self.size());
+        let (pixels, size) = (&mut bitmap.pixels, bitmap.size);
+        self.draw(&BitMapBackend::with_buffer(pixels, size).into_drawing_area()).map_err(undrawable)?;
+        Ok(bitmap)
     }
 
     /// Writes the chart as a picture: PNG if the name ends so, else SVG.
@@ -149,7 +145,11 @@ impl Chart {
     pub fn forms(&self) -> Forms {
         let fitting = |svg: String| svg.replacen("<svg ", r#"<svg style="max-width:100%;height:auto" "#, 1);
         let svg = self.svg().ok().map(|svg| ("image/svg+xml", fitting(svg)));
-        let png = self.png().ok().map(|png| ("image/png", STANDARD.encode(png)));
+        let png = self
+            .bitmap()
+            .and_then(|bitmap| bitmap.halved().png())
+            .ok()
+            .map(|png| ("image/png", STANDARD.encode(png)));
         svg.into_iter().chain(png).chain([("text/plain", self.text())]).collect()
     }
 
