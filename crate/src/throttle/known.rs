@@ -25,7 +25,7 @@ impl ThrottleSettings {
     /// Quotas of `tpm` tokens and `rpm` requests a minute, enforced in nobody knows which way: as sliding logs of 60 s.
     /// That is safe for every mechanism of 60 s but the sliding counter and the exponential decay, of which one 429 tells.
     ///
-    /// A burndown of 1, refunds at the end, clocks that differ by up to 0.5 s.
+    /// A burndown of 1, refunds at the end, clocks that differ by up to 0.25 s.
     pub fn stated(tpm: Option<u64>, rpm: Option<u64>) -> Self {
         let log = |limit| Mechanism::per_minute(MechanismId::SlidingLog, limit);
         let quotas = [(QuotaKind::Requests, rpm), (QuotaKind::Tokens, tpm)];
@@ -33,7 +33,7 @@ impl ThrottleSettings {
             quotas: quotas.into_iter().filter_map(|(kind, limit)| Some((kind, log(limit?)))).collect(),
             burndown: 1,
             refund: Refund::AtEnd,
-            clock_error_s: 0.5,
+            clock_error_s: 0.25,
         }
     }
 
