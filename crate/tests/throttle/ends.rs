@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bedrock_tpm::{QuotaKind, Refund, Throttle, ThrottleSettings};
+use bedrock_tpm::{Mechanism, QuotaKind, Refund, Throttle, ThrottleSettings};
 
 use crate::{START, clock, stated, used};
 
@@ -75,4 +75,26 @@ async fn output_may_cost_more_than_it_reserves() {
     first.settle(used(100, 150));
     let third = tokio::time::timeout(Duration::from_secs(1), throttle.acquire(100, 10)).await;
     assert!(third.unwrap().is_ok(), "850 are charged and 150 may follow");
+}
+
+/// The service's window may have ended while the client still takes it for open: what is sent then counts for the next.
+#[tokio::test(start_paused = true)]
+async fn a_window_from_first_use_may_be_over_earlier_than_the_client_knows() {
+    let clock = clock();
+    let quotas = vec![(QuotaKind::Requests, Mechanism::AnchoredWindow { limit: 10, window_s: 60.0 })];
+    let settings = ThrottleSettings { quotas, ..ThrottleSettings::stated(None, None) };
+    let throttle = Throttle::new(settings, clock).unwrap();
+    let first = throttle.acquire(1, 1).await.unwrap();
+    clock.sleep(Duration::from_secs(2)).await;
+    first.settle(used(1, 1));
+    clock.sleep_until(START + Duration::from_secs(61)).await;
+    for _ in 0..9 {
+        throttle.acquire(1, 1).await.unwrap().settle(used(1, 1));
+    }
+    assert!(clock.now().seconds_since(START) < 61.1, "the first was used at second 2 at the latest");
+    for earliest_s in [62.0, 121.0] {
+        throttle.acquire(1, 1).await.unwrap().settle(used(1, 1));
+        let sent_s = clock.now().seconds_since(START);
+        assert!((earliest_s..earliest_s + 0.1).contains(&sent_s), "{sent_s}");
+    }
 }

@@ -1,9 +1,9 @@
 //! A client behind the throttle, in virtual time: what it may send, when, and in which order.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod clients;
 mod ends;
 mod queue;
-mod saturated;
 mod verdict;
 
 use bedrock_tpm::{Clock, Throttle, ThrottleSettings, Timestamp, Usage};

@@ -69,7 +69,7 @@ async fn waiting_is_cheap() {
     const WAITING: usize = 2_000;
     let (throttle, polls) = (stated(None, Some(500)), Arc::new(AtomicUsize::new(0)));
     let mut clients = JoinSet::new();
-    for _ in 0..WAITING {
+    for index in 0..WAITING as u32 {
         let (throttle, polls) = (throttle.clone(), polls.clone());
         clients.spawn(async move {
             let mut acquired = pin!(throttle.acquire(1, 1));
@@ -78,12 +78,12 @@ async fn waiting_is_cheap() {
                 acquired.as_mut().poll(context)
             });
             let reservation = reservation.await.unwrap();
-            clock().sleep(Duration::from_secs(1)).await;
+            clock().sleep(Duration::from_millis(10) * index).await;
             reservation.settle(used(1, 1));
         });
     }
     clients.join_all().await;
-    // Once to queue, once for its turn, and the first once for each end of the five hundred under way.
+    // Once to queue, once for its turn, and the first for each end of another: all of them for each end would be millions.
     let polls = polls.load(Ordering::Relaxed);
     assert!((WAITING..5 * WAITING).contains(&polls), "{polls} polls");
     assert_eq!(throttle.stats().sent, WAITING as u64);

@@ -1,4 +1,4 @@
-//! Clients that always have something to send.
+//! Clients of a service that enforces quotas.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -14,19 +14,31 @@ use tokio::task::JoinSet;
 
 use crate::{START, clock, stated};
 
-/// What a saturated client reaches.
+/// How requests ended.
 #[derive(Debug, Default)]
 struct Tally {
     admitted: u64,
     throttled: u64,
 }
 
-/// As many clients as `sizes`, each of which sends requests of its size (input, max_tokens) for `minutes`.
-async fn saturated(
+impl Tally {
+    fn count(&mut self, answer: Answer) {
+        match answer {
+            Answer::Throttled(_) => self.throttled += 1,
+            Answer::Admitted { .. } | Answer::Unavailable => self.admitted += 1,
+        }
+    }
+}
+
+/// A client whose requests are all alike: input, max_tokens, and seconds of rest after each.
+type Habit = (u64, u64, f64);
+
+/// What clients of these `habits` reach in so many minutes.
+async fn reached(
     config: EmulatorConfig,
     skew_s: f64,
     throttle: Throttle,
-    sizes: Vec<(u64, u64)>,
+    habits: Vec<Habit>,
     minutes: f64,
 ) -> Tally {
     let (client, server) = (clock(), Clock::virtual_from(START.plus_seconds(skew_s)));
@@ -34,7 +46,7 @@ async fn saturated(
     let tally = Arc::new(Mutex::new(Tally::default()));
     let until = START.plus_seconds(60.0 * minutes);
     let mut clients = JoinSet::new();
-    for (input, max_tokens) in sizes {
+    for (input, max_tokens, rest_s) in habits {
         let (throttle, service, tally) = (throttle.clone(), service.clone(), tally.clone());
         clients.spawn(async move {
             while client.now() < until {
@@ -49,11 +61,8 @@ async fn saturated(
                     Answer::Throttled(kind) => reservation.throttled(Some(kind)),
                     Answer::Unavailable => reservation.unknown(),
                 }
-                let mut tally = tally.lock().unwrap();
-                match answer {
-                    Answer::Throttled(_) => tally.throttled += 1,
-                    Answer::Admitted { .. } | Answer::Unavailable => tally.admitted += 1,
-                }
+                tally.lock().unwrap().count(answer);
+                client.sleep(Duration::from_secs_f64(rest_s)).await;
             }
         });
     }
@@ -92,6 +101,10 @@ fn mechanisms(limits: std::ops::Range<u64>) -> impl Strategy<Value = Mechanism> 
     )
 }
 
+fn rests() -> impl Strategy<Value = f64> {
+    prop_oneof![Just(0.0), 0.0..100.0_f64]
+}
+
 fn refunds() -> impl Strategy<Value = Refund> {
     prop_oneof![Just(Refund::AtEnd), Just(Refund::Never), (0.0..20.0_f64).prop_map(Refund::After)]
 }
@@ -104,7 +117,7 @@ proptest! {
     fn a_throttle_that_knows_the_mechanism_is_never_rejected(
         requests in mechanisms(2..30),
         tokens in mechanisms(8_000..40_000),
-        sizes in proptest::collection::vec((1..1_000_u64, 1..1_000_u64), 1..20),
+        habits in proptest::collection::vec((1..1_000_u64, 1..1_000_u64, rests()), 1..20),
         latency_s in (0.0..2.0_f64, 0.0..8.0_f64).prop_map(|(least, more)| (least, least + more)),
         (skew_s, burndown, refund, seed) in (-0.5..0.5_f64, 1..6_u64, refunds(), any::<u64>()),
     ) {
@@ -116,7 +129,7 @@ proptest! {
         };
         in_virtual_time(async {
             let throttle = Throttle::new(settings, clock()).unwrap();
-            let tally = saturated(config, skew_s, throttle.clone(), sizes, 10.0).await;
+            let tally = reached(config, skew_s, throttle.clone(), habits, 10.0).await;
             prop_assert_eq!(tally.throttled, 0);
             prop_assert_eq!(throttle.stats().sent, tally.admitted);
             // At worst one request a period of the quotas of at most 90 s, each of which may take all of it for two.
@@ -142,7 +155,7 @@ fn a_throttle_that_knows_the_mechanism_wastes_almost_nothing() {
         let settings = ThrottleSettings { quotas, ..ThrottleSettings::stated(None, None) };
         let tally = in_virtual_time(async {
             let throttle = Throttle::new(settings, clock()).unwrap();
-            saturated(config, 0.2, throttle, vec![(1, 1); 120], 60.0).await
+            reached(config, 0.2, throttle, vec![(1, 1, 0.0); 120], 60.0).await
         });
         let share = tally.admitted as f64 / 6_000.0;
         assert!(share >= 0.97 * most && tally.throttled == 0, "{id}: {share} of {most}, {tally:?}");
@@ -156,7 +169,7 @@ fn a_throttle_that_does_not_know_the_mechanism_learns_from_429s() {
         let requests = Some(Mechanism::per_minute(id, 20));
         let config = EmulatorConfig { requests, ..EmulatorConfig::default() };
         let tally = in_virtual_time(async {
-            saturated(config, 0.0, stated(None, Some(20)), vec![(1, 1); 30], 360.0).await
+            reached(config, 0.0, stated(None, Some(20)), vec![(1, 1, 0.0); 30], 360.0).await
         });
         let is_stricter = matches!(id, MechanismId::SlidingCounter | MechanismId::ExponentialDecay);
         // At most one minute's requests are under way when the first is rejected.
