@@ -70,14 +70,15 @@ fn safe(leader: &Ranked) -> Option<(Mechanism, f64)> {
     let slowest = |refill_per_s| interval("refill_per_s", refill_per_s)[0];
     let longest = |name, seconds| interval(name, seconds)[1];
     let is_exact = |name, seconds| interval(name, seconds) == [seconds; 2];
-    let phase_error_s = |offset_s: f64| {
-        let [low, high] = interval("offset_s", offset_s);
-        (high - offset_s).max(offset_s - low)
+    // The interval may lie a whole period beside the offset.
+    let phase_error_s = |offset_s: f64, period_s: f64| {
+        let away = |end: f64| (end - offset_s + period_s / 2.0).rem_euclid(period_s) - period_s / 2.0;
+        interval("offset_s", offset_s).map(|end| away(end).abs()).into_iter().fold(0.0, f64::max)
     };
     Some(match leader.parameters? {
         Mechanism::FixedWindow { limit, window_s, offset_s } if is_exact("window_s", window_s) => {
             let limit = least("limit", limit);
-            (Mechanism::FixedWindow { limit, window_s, offset_s }, phase_error_s(offset_s))
+            (Mechanism::FixedWindow { limit, window_s, offset_s }, phase_error_s(offset_s, window_s))
         }
         Mechanism::FixedWindow { limit, window_s, .. }
         | Mechanism::AnchoredWindow { limit, window_s }
@@ -87,7 +88,7 @@ fn safe(leader: &Ranked) -> Option<(Mechanism, f64)> {
         }
         Mechanism::SlidingCounter { limit, window_s, offset_s } if is_exact("window_s", window_s) => {
             let limit = least("limit", limit);
-            (Mechanism::SlidingCounter { limit, window_s, offset_s }, phase_error_s(offset_s))
+            (Mechanism::SlidingCounter { limit, window_s, offset_s }, phase_error_s(offset_s, window_s))
         }
         // Half of the limit in this window and in the one before: whenever they begin.
         Mechanism::SlidingCounter { limit, window_s, .. } => {
@@ -103,7 +104,7 @@ fn safe(leader: &Ranked) -> Option<(Mechanism, f64)> {
             let (capacity, refill_per_s) = (least("capacity", capacity), slowest(refill_per_s));
             if is_exact("tick_s", tick_s) {
                 let mechanism = Mechanism::SteppedBucket { capacity, refill_per_s, tick_s, offset_s };
-                (mechanism, phase_error_s(offset_s))
+                (mechanism, phase_error_s(offset_s, tick_s))
             } else {
                 // What a tick brings may come a whole tick later than in a bucket that refills continuously.
                 (Mechanism::TokenBucket { capacity, refill_per_s }, longest("tick_s", tick_s) / 2.0)

@@ -54,6 +54,10 @@ async fn a_verdict_is_taken_at_its_safe_ends() {
     // Four until second 20, of which 0.5 s may be the clock's and 2.0 the verdict's.
     let phase = verdict(window, &[("limit", [3.0, 5.0]), exact, ("offset_s", [18.0, 21.0])]);
     assert_eq!(passes(&phase, 7).await, [0.0, 0.0, 0.0, 22.5, 22.5, 22.5, 82.5]);
+    // An interval goes round the clock with the window: 61.0 is second 1.0. The first may be admitted after the turn.
+    let turn = Mechanism::FixedWindow { limit: 4, window_s: 60.0, offset_s: 0.5 };
+    let turn = verdict(turn, &[("limit", [1.0, 5.0]), exact, ("offset_s", [59.0, 61.0])]);
+    assert_eq!(passes(&turn, 3).await, [0.0, 62.5, 122.5]);
     // A window of unknown length is anywhere after a while.
     let length = verdict(window, &[("limit", [3.0, 5.0]), ("window_s", [59.0, 61.0])]);
     assert_eq!(passes(&length, 4).await, [0.0, 0.0, 0.0, 61.0]);
