@@ -109,8 +109,10 @@ impl Guard {
     /// `refund_s` seconds.
     pub(super) fn end(&mut self, now: Timestamp, held: u64, charged: u64, refund_s: f64) {
         let kept = held.min(charged);
-        let refunded = self.earliest(now).plus_seconds(refund_s);
-        self.releases.push(Reverse(Release { at: refunded, held: held - kept, charged: 0 }));
+        if held > kept {
+            let refunded = self.earliest(now).plus_seconds(refund_s);
+            self.releases.push(Reverse(Release { at: refunded, held: held - kept, charged: 0 }));
+        }
         let latest = now.plus_seconds(self.clock_error_s);
         self.releases.push(Reverse(Release { at: latest, held: kept, charged }));
     }
@@ -157,7 +159,9 @@ impl Guard {
             && next.at <= earliest
         {
             self.held -= next.held;
-            self.limiter.charge(next.at, next.charged);
+            if next.charged > 0 {
+                self.limiter.charge(next.at, next.charged);
+            }
             self.releases.pop();
         }
         if self.cautious_until().is_some_and(|until| until <= now) {

@@ -4,7 +4,8 @@ use super::Shared;
 use super::gate::{Cost, End};
 use crate::{QuotaKind, Timestamp, Usage};
 
-/// What one request has reserved. Say how it ended as soon as it has; dropped, it says that nothing was sent.
+/// What one request has reserved. Say how it ended as soon as it has. Dropped, it says that nothing was sent: once the
+/// request is under way, an early return has to call [`unknown`](Self::unknown).
 #[derive(Debug)]
 #[must_use = "a dropped reservation says that the request was not sent"]
 pub struct Reservation {
@@ -32,7 +33,7 @@ impl Reservation {
 
     /// The service rejected it all the same, by this quota as far as it said. The throttle then pauses for two periods
     /// of the quota and for a day spreads requests evenly, below every mechanism that the quota may have, 10 % lower
-    /// with each further 429; [`Throttle::stats`](super::Throttle::stats) says until when.
+    /// with each further 429; [`Throttle::stats`](crate::Throttle::stats) says until when.
     pub fn throttled(self, by: Option<QuotaKind>) {
         let sent = self.sent;
         self.ended(End::Throttled { by, sent });
