@@ -18,6 +18,7 @@ mod report;
 mod table;
 mod tester;
 mod text;
+mod throttle;
 mod trace;
 mod verdict;
 
@@ -40,5 +41,6 @@ pub use quota::{QuotaKind, Refund, Usage, reserved_tokens, settled_tokens};
 pub use report::Report;
 pub use table::RequestTable;
 pub use tester::{BedrockTpmTester, EMBEDDED, Event, PhaseSummary, Settings, Summary};
+pub use throttle::{Reservation, Throttle, ThrottleSettings, ThrottleStats};
 pub use trace::{LATE_AFTER_S, Observation, Outcome, ThrottleMessage, Trace};
 pub use verdict::{Binding, Candidate, ClockAnswer, Conclusion, Ranked, Separation, Spent, Verdict};

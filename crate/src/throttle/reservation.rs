@@ -1,0 +1,52 @@
+use std::sync::Arc;
+
+use super::Shared;
+use super::gate::{Cost, End};
+use crate::{QuotaKind, Timestamp, Usage};
+
+/// What one request has reserved. Say how it ended as soon as it has. Dropped, it says that nothing was sent: once the
+/// request is under way, an early return has to call [`unknown`](Self::unknown).
+#[derive(Debug)]
+#[must_use = "a dropped reservation says that the request was not sent"]
+pub struct Reservation {
+    shared: Arc<Shared>,
+    sent: Timestamp,
+    cost: Cost,
+    end: End,
+}
+
+impl Reservation {
+    pub(super) fn new(shared: Arc<Shared>, sent: Timestamp, cost: Cost) -> Self {
+        Self { shared, sent, cost, end: End::NotSent }
+    }
+
+    /// The answer is complete and used this much: what was not used comes back as soon as the service has surely
+    /// returned it.
+    pub fn settle(self, usage: Usage) {
+        self.ended(End::Used(usage));
+    }
+
+    /// Nobody knows whether the service admitted it, for example after a timeout or a 503: it counts as used up.
+    pub fn unknown(self) {
+        self.ended(End::Unknown);
+    }
+
+    /// The service rejected it all the same, by this quota as far as it said. The throttle then pauses for two periods
+    /// of the quota and for a day spreads requests evenly, below every mechanism that the quota may have, 10 % lower
+    /// with each further 429; [`Throttle::stats`](crate::Throttle::stats) says until when.
+    pub fn throttled(self, by: Option<QuotaKind>) {
+        let sent = self.sent;
+        self.ended(End::Throttled { by, sent });
+    }
+
+    fn ended(mut self, end: End) {
+        self.end = end;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.shared.gate().end(self.shared.clock.now(), self.cost, self.end);
+        self.shared.ended.notify_one();
+    }
+}
