@@ -1,14 +1,14 @@
 //! `notebooks/start` as the tests run it: it writes nothing outside the target folder.
 
 use std::env;
-use std::fs;
+use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -130,10 +130,12 @@ impl Jupyter {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut start = self.start();
         start.arg("--open").arg(notebook).args(["--no-browser", "--allow-root", "--IdentityProvider.token="]);
-        start.arg(format!("--port={port}")).stdout(Stdio::null()).stderr(Stdio::null());
+        let log = self.path("lab.log");
+        let said = File::create(&log).unwrap();
+        start.arg(format!("--port={port}")).stdout(Stdio::null()).stderr(said);
         let process = start.process_group(0).spawn().unwrap();
         let runtime = self.path("runtime");
-        let server = Server { process, runtime, url: format!("http://127.0.0.1:{port}") };
+        let server = Server { process, runtime, log, url: format!("http://127.0.0.1:{port}") };
         until(|| TcpStream::connect(("127.0.0.1", port)).is_ok(), "JupyterLab listens");
         server
     }
@@ -143,10 +145,12 @@ impl Jupyter {
 pub struct Server {
     process: Child,
     runtime: PathBuf,
+    log: PathBuf,
     pub url: String,
 }
 
 impl Drop for Server {
+    #[expect(clippy::print_stderr, reason = "what a failed test shows")]
     fn drop(&mut self) {
         let group = Pid::from_child(&self.process);
         let _ = kill_process(group, Signal::TERM);
@@ -155,6 +159,9 @@ impl Drop for Server {
         // Every kernel is given a file in this folder.
         let kernels = || Command::new("pgrep").arg("-f").arg(&self.runtime).output().unwrap();
         until(|| kernels().stdout.is_empty(), "its kernels end");
+        if thread::panicking() {
+            eprintln!("JupyterLab said:\n{}", fs::read_to_string(&self.log).unwrap_or_default());
+        }
     }
 }
 
