@@ -10,8 +10,8 @@ use std::sync::LazyLock;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
-    Chart, Clock, EmulatorConfig, Error, Event, Observation, Result, Settings, Summary, Target, Timestamp,
-    Trace, Verdict, protocol,
+    Chart, Clock, EmulatorConfig, Error, Event, Observation, Result, Settings, Summary, Target, Throttle,
+    Timestamp, Trace, Verdict, protocol,
 };
 
 static SHARED: LazyLock<std::io::Result<Runtime>> = LazyLock::new(Runtime::new);
@@ -140,6 +140,28 @@ impl BedrockTpmTester {
         block_on(runtime, async {
             protocol::Adaptive::new(tester.settings(), tester.clock().now())?.run(tester).await
         })
+    }
+
+    /// See [`crate::BedrockTpmTester::throttle`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn throttle(&self) -> Result<Throttle> {
+        self.tester.throttle()
+    }
+
+    /// See [`crate::BedrockTpmTester::send_for`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send_for(
+        &mut self,
+        minutes: f64,
+        tokens: u64,
+        throttle: Option<&Throttle>,
+    ) -> Result<Vec<Observation>> {
+        let (tester, runtime) = self.limited();
+        block_on(runtime, tester.send_for(minutes, tokens, throttle))
     }
 
     /// See [`crate::BedrockTpmTester::log_result`].

@@ -3,7 +3,9 @@
 mod axis;
 mod backdrop;
 mod bitmap;
+mod goodput;
 mod legend;
+mod picture;
 mod predictions;
 mod remaining;
 mod requests;
@@ -12,23 +14,21 @@ mod timeline;
 
 use std::path::Path;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use self::axis::TimeAxis;
 use self::backdrop::Backdrop;
-use self::bitmap::Bitmap;
+pub use self::goodput::GoodputChart;
+use self::picture::Picture;
 use self::predictions::Predictions;
 use self::remaining::Remaining;
 use self::requests::Requests;
 use self::style::{FAINT_INK, INK, LABEL, TITLE, fitted, text_style, write};
-use crate::output::write_whole;
 use crate::prediction::Prediction;
 use crate::text::{self, grouped};
-use crate::{Binding, Error, Forms, Observation, Result, Verdict, notebook};
+use crate::{Binding, Forms, Observation, Result, Verdict, notebook};
 
 type Area<DB> = DrawingArea<DB, Shift>;
 type Drawn<DB> = std::result::Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
@@ -99,13 +99,7 @@ impl Chart {
     /// # Errors
     /// An output error if it cannot be drawn.
     pub fn svg(&self) -> Result<String> {
-        let mut svg = String::new();
-        let (width, height) = self.size();
-        self.draw(&SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area())
-            .map_err(undrawable)?;
-        let drawn = format!(r#"width="{width}" height="{height}""#);
-        let shown = format!(r#"width="{}" height="{}""#, width / SHOWN as u32, height / SHOWN as u32);
-        Ok(svg.replacen(&drawn, &shown, 1))
+        picture::svg(self)
     }
 
     /// The chart as a PNG image, 1,920 pixels wide.
@@ -113,14 +107,7 @@ impl Chart {
     /// # Errors
     /// An output error if it cannot be drawn.
     pub fn png(&self) -> Result<Vec<u8>> {
-        self.bitmap()?.png()
-    }
-
-    fn bitmap(&self) -> Result<Bitmap> {
-        let mut bitmap = Bitmap::new(self.size());
-        let (pixels, size) = (&mut bitmap.pixels, bitmap.size);
-        self.draw(&BitMapBackend::with_buffer(pixels, size).into_drawing_area()).map_err(undrawable)?;
-        Ok(bitmap)
+        picture::bitmap(self)?.png()
     }
 
     /// Writes the chart as a picture: PNG if the name ends so, else SVG.
@@ -128,29 +115,22 @@ impl Chart {
     /// # Errors
     /// An output error if it cannot be drawn or written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        match path.extension() {
-            Some(ending) if ending == "png" => write_whole(path, &self.png()?),
-            _ => write_whole(path, self.svg()?.as_bytes()),
-        }
+        picture::save(self, path.as_ref())
     }
 
     /// The chart for a terminal: a row an outcome, a column about a hundredth of the time.
     pub fn text(&self) -> String {
-        let timeline = self.body.as_ref().map_or("", |body| &body.timeline);
-        [&*self.title, &*self.subtitle, timeline].map(str::trim_end).join("\n")
+        Picture::text(self)
     }
 
     /// The chart as SVG, as PNG for viewers that do not trust SVG, and as text.
     pub fn forms(&self) -> Forms {
-        let fitting = |svg: String| svg.replacen("<svg ", r#"<svg style="max-width:100%;height:auto" "#, 1);
-        let svg = self.svg().ok().map(|svg| ("image/svg+xml", fitting(svg)));
-        let png = self
-            .bitmap()
-            .and_then(|bitmap| bitmap.halved().png())
-            .ok()
-            .map(|png| ("image/png", STANDARD.encode(png)));
-        svg.into_iter().chain(png).chain([("text/plain", self.text())]).collect()
+        picture::forms(self)
+    }
+
+    /// Width and height of the drawing.
+    pub(crate) fn size(&self) -> (u32, u32) {
+        Picture::size(self)
     }
 
     /// Shows the chart in a Rust notebook.
@@ -162,17 +142,16 @@ impl Chart {
     pub(crate) fn places(&self) -> Vec<(i32, i32)> {
         self.body.as_ref().map_or_else(Vec::new, |body| body.requests.places(body.requests_bottom()))
     }
+}
 
-    /// Width and height of the drawing.
-    pub(crate) fn size(&self) -> (u32, u32) {
+impl Picture for Chart {
+    fn size(&self) -> (u32, u32) {
         let body = self.body.as_ref().map_or(EMPTY_BODY, Body::height);
         (WIDTH as u32, (HEADER + body) as u32)
     }
 
     fn draw<DB: DrawingBackend>(&self, root: &Area<DB>) -> Drawn<DB> {
-        root.fill(&WHITE)?;
-        write(root, &self.title, (MARGIN, 46), HPos::Left, &text_style(TITLE, &INK))?;
-        write(root, &self.subtitle, (MARGIN, 94), HPos::Left, &text_style(LABEL, &FAINT_INK))?;
+        draw_header(root, &self.title, &self.subtitle)?;
         match &self.body {
             Some(body) => body.draw(root)?,
             None => {
@@ -182,6 +161,17 @@ impl Chart {
         }
         root.present()
     }
+
+    fn text(&self) -> String {
+        let timeline = self.body.as_ref().map_or("", |body| &body.timeline);
+        [&*self.title, &*self.subtitle, timeline].map(str::trim_end).join("\n")
+    }
+}
+
+fn draw_header<DB: DrawingBackend>(root: &Area<DB>, title: &str, subtitle: &str) -> Drawn<DB> {
+    root.fill(&WHITE)?;
+    write(root, title, (MARGIN, 46), HPos::Left, &text_style(TITLE, &INK))?;
+    write(root, subtitle, (MARGIN, 94), HPos::Left, &text_style(LABEL, &FAINT_INK))
 }
 
 impl Body {
@@ -237,8 +227,4 @@ impl Body {
         self.backdrop.draw_bands(root, top, bottom)?;
         self.backdrop.draw_minutes(root, top, bottom)
     }
-}
-
-fn undrawable(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::output("cannot draw the chart (please report this with the trace)").because(cause)
 }

@@ -24,7 +24,7 @@ mod verdict;
 
 pub use accounting::{Accounting, Finding, account, analyze_all};
 pub use analysis::{Assumptions, Inquiry, Next, Probe, QUOTAS, analyze};
-pub use chart::Chart;
+pub use chart::{Chart, GoodputChart};
 pub use clock::{Clock, Timestamp};
 pub use emulator::{
     Answer, Emulator, EmulatorConfig, EmulatorServer, Latency, MODEL_MAX_TOKENS, Service, Wording,

@@ -2,6 +2,7 @@
 
 mod failing;
 mod limits;
+mod load;
 mod padding;
 mod results;
 mod settings;

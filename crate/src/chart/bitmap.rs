@@ -1,6 +1,6 @@
 //! Pixels, and as PNG.
 
-use super::undrawable;
+use super::picture::undrawable;
 use crate::Result;
 
 /// Bytes of a pixel: red, green, blue.

@@ -11,7 +11,7 @@ mod trace;
 
 pub use engine::{Error, Result};
 pub use shown::{Chart, Observation, RequestTable, Summary, Verdict};
-pub use tester::{BedrockTpmTester, in_virtual_time, on_aws, on_emulator, resume};
+pub use tester::{BedrockTpmTester, Throttle, in_virtual_time, on_aws, on_emulator, resume};
 pub use trace::Trace;
 
 /// How a quota comes back.

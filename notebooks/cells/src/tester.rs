@@ -10,6 +10,11 @@ pub struct BedrockTpmTester {
     number: u64,
 }
 
+/// Keeps requests under the quotas as they were measured.
+pub struct Throttle {
+    number: u64,
+}
+
 /// A tester on an emulator that enforces `mechanism` with `tpm` tokens per minute; a minute lasts a second. The trace is
 /// kept in the file `trace`; that of an earlier run on an emulator is replaced.
 ///
@@ -145,6 +150,33 @@ impl BedrockTpmTester {
     /// As [`consume_tpm_quota`](Self::consume_tpm_quota).
     pub fn run_adaptive(&mut self) -> Result<()> {
         self.call(text("run_adaptive")).map(drop)
+    }
+
+    /// A throttle for the stated quotas that knows what the observations so far show.
+    ///
+    /// # Errors
+    /// If the stated quotas are out of range.
+    pub fn throttle(&self) -> Result<Throttle> {
+        let number = self.call(text("throttle"))?;
+        Ok(Throttle { number: number.get::<f64>().map_or(0, |number| *number as u64) })
+    }
+
+    /// Is quiet for two minutes, and then for `minutes` minutes sends requests of about `tokens` tokens, one after the
+    /// other: each when `throttle` lets it; or without one at once, and after a 429 as many clients do in 15 seconds,
+    /// after another in 30, in 60, in 120.
+    ///
+    /// # Errors
+    /// If a number is out of range, the budget or the tester's time is over, or the endpoint keeps failing.
+    pub fn send_for(&mut self, minutes: f64, tokens: u64, throttle: Option<&Throttle>) -> Result<()> {
+        let throttle = throttle.map_or(JsonValue::Null, |throttle| number(throttle.number));
+        let how = vec![JsonValue::Number(minutes), number(tokens), throttle];
+        self.call(object([("send_for", JsonValue::Array(how))])).map(drop)
+    }
+
+    /// Tokens admitted against time, for phases that are to be compared.
+    pub fn goodput(&self, phases: &[&str]) -> Chart {
+        let phases = JsonValue::Array(phases.iter().copied().map(text).collect());
+        Chart::of(&or_its_error(self.call(object([("goodput", phases)]))))
     }
 
     /// What happened so far, by phase.

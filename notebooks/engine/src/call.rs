@@ -1,10 +1,12 @@
 use bedrock_tpm::blocking::BedrockTpmTester;
-use bedrock_tpm::{Assumptions, Chart, Observation, Report, RequestTable, Result, Trace, Verdict, analyze};
+use bedrock_tpm::{
+    Assumptions, Chart, GoodputChart, Observation, Report, RequestTable, Result, Trace, Verdict, analyze,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::show::{observed, shown, with_forms};
-use crate::start::{Start, close, open, with_tester};
+use crate::start::{Start, close, keep, open, throttle, with_tester};
 
 /// What a cell may ask for.
 #[derive(Deserialize)]
@@ -28,6 +30,9 @@ enum Method {
     LogResult(String, usize),
     RunClassic,
     RunAdaptive,
+    Throttle,
+    SendFor(f64, u64, Option<usize>),
+    Goodput(Vec<String>),
     Summary,
     Get(Wanted),
 }
@@ -82,6 +87,17 @@ impl Method {
             }
             Self::RunClassic => tester.run_classic()?,
             Self::RunAdaptive => tester.run_adaptive()?,
+            Self::Throttle => return tester.throttle().map(|throttle| keep(throttle).into()),
+            Self::SendFor(minutes, tokens, number) => {
+                let throttle = number.map(throttle).transpose()?;
+                tester.send_for(minutes, tokens, throttle.as_ref())?;
+            }
+            Self::Goodput(phases) => {
+                let phases: Vec<_> = phases.iter().map(String::as_str).collect();
+                let observations = tester.trace().observations();
+                let chart = GoodputChart::new(observations, &phases, Assumptions::noted(observations).tpm);
+                return Ok(with_forms(json!({}), chart.forms()));
+            }
             Self::Summary => return Ok(with_forms(json!({}), tester.summary().forms())),
             Self::Get(wanted) => return wanted.of(tester.trace().observations(), || tester.verdict()),
         }

@@ -4,7 +4,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use bedrock_tpm::blocking::BedrockTpmTester;
 use bedrock_tpm::{
-    Assumptions, EMBEDDED, EmulatorConfig, Error, Mechanism, MechanismId, Result, Settings, Target,
+    Assumptions, EMBEDDED, EmulatorConfig, Error, Mechanism, MechanismId, Result, Settings, Target, Throttle,
     Timestamp, Trace,
 };
 use serde::Deserialize;
@@ -32,6 +32,8 @@ pub enum Start {
 struct Testers {
     count: u64,
     open: HashMap<u64, BedrockTpmTester>,
+    /// Few and small: they stay until the kernel ends.
+    throttles: Vec<Throttle>,
 }
 
 static TESTERS: LazyLock<Mutex<Testers>> = LazyLock::new(Mutex::default);
@@ -54,6 +56,19 @@ pub fn open(start: Start) -> Result<u64> {
 /// The tester of this number is not needed any more.
 pub fn close(number: u64) {
     testers().open.remove(&number);
+}
+
+/// A number for a throttle.
+pub fn keep(throttle: Throttle) -> usize {
+    let mut testers = testers();
+    testers.throttles.push(throttle);
+    testers.throttles.len() - 1
+}
+
+/// The throttle of this number.
+pub fn throttle(number: usize) -> Result<Throttle> {
+    let throttle = testers().throttles.get(number).cloned();
+    throttle.ok_or_else(|| Error::usage("this throttle is gone; run the cell that made it again"))
 }
 
 /// What `call` makes of the tester of this number.

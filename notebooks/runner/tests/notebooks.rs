@@ -40,6 +40,7 @@ fn every_notebook_runs_and_concludes() {
     window_test(&execute("window_test.ipynb", build.path()));
     adaptive(&execute("adaptive.ipynb", build.path()));
     analysis(&execute("analysis.ipynb", build.path()));
+    throttle(&execute("throttle.ipynb", build.path()));
 }
 
 fn window_test(cells: &[Value]) {
@@ -68,6 +69,13 @@ fn analysis(cells: &[Value]) {
     assert!(with(cells, "Test_at_next_minute_05") > 1, "the requests are listed: {cells:?}");
     assert!(with(cells, "Binding quota: requests") == 1, "the published run measured requests: {cells:?}");
     assert!(with(cells, "image/svg+xml") == 2, "a chart for each trace: {cells:?}");
+}
+
+fn throttle(cells: &[Value]) {
+    assert!(with(cells, "sliding log of ") > 0, "the mechanism is named: {cells:?}");
+    assert!(with(cells, "waiting ") == 0, "no wait is long: {cells:?}");
+    assert!(with(cells, "Goodput: before ") == 1, "the chart compares: {cells:?}");
+    assert!(with(cells, "a minute with 0 rejected") == 1, "nothing is rejected after: {cells:?}");
 }
 
 /// Cells of a notebook in the folder of the notebooks, run one after the other.

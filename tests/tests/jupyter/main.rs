@@ -11,7 +11,7 @@ use bedrock_tpm_tests::{chromium, python_with, skip_or_fail};
 use serde_json::{Value, json};
 use start::{Jupyter, NOTEBOOKS, checkout, ended_well, folder};
 
-const NAMES: [&str; 3] = ["window_test", "adaptive", "analysis"];
+const NAMES: [&str; 4] = ["window_test", "adaptive", "analysis", "throttle"];
 
 #[test]
 fn every_notebook_runs_in_jupyterlab() {
@@ -145,7 +145,7 @@ fn verdicts(executed: &Path) -> Vec<String> {
 }
 
 fn verdict(outputs: &str) -> String {
-    const VERDICTS: [&str; 3] = ["inconclusive", "window of ", "token bucket of "];
+    const VERDICTS: [&str; 4] = ["inconclusive", "window of ", "token bucket of ", "sliding log of "];
     // Text, HTML and titles tell the same: the first is the headline.
     let found = VERDICTS.iter().filter_map(|verdict| Some((outputs.find(verdict)?, verdict)));
     found.min().map_or_else(String::new, |(_, verdict)| (*verdict).to_owned())
