@@ -27,7 +27,7 @@ pub use analysis::{Assumptions, Inquiry, Next, Probe, QUOTAS, analyze};
 pub use chart::Chart;
 pub use clock::{Clock, Timestamp};
 pub use emulator::{
-    Answer, Emulator, EmulatorConfig, EmulatorServer, Latency, MODEL_MAX_TOKENS, Service, Wording,
+    Answer, Emulator, EmulatorConfig, EmulatorServer, Latency, MODEL_MAX_TOKENS, Pools, Service, Wording,
     emulated_input_tokens,
 };
 pub use endpoint::{Diagnosis, Endpoint, Request, Response, Target, Timeouts};
@@ -41,6 +41,6 @@ pub use quota::{QuotaKind, Refund, Usage, reserved_tokens, settled_tokens};
 pub use report::Report;
 pub use table::RequestTable;
 pub use tester::{BedrockTpmTester, EMBEDDED, Event, PhaseSummary, Settings, Summary};
-pub use throttle::{Reservation, Throttle, ThrottleSettings, ThrottleStats};
+pub use throttle::{Reservation, Spread, Throttle, ThrottleSettings, ThrottleStats};
 pub use trace::{LATE_AFTER_S, Observation, Outcome, ThrottleMessage, Trace};
 pub use verdict::{Binding, Candidate, ClockAnswer, Conclusion, Ranked, Separation, Spent, Verdict};

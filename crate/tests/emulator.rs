@@ -182,7 +182,7 @@ async fn the_simulated_endpoint_lives_on_a_virtual_clock() {
     assert!(outcome(893).await.is_throttled());
     clock.sleep_until(START + Duration::from_secs(60)).await;
     assert!(outcome(1).await.is_admitted());
-    emulator.charge(clock.now(), 900);
+    emulator.charge("any", "local", clock.now(), 900);
     assert!(outcome(1).await.is_throttled());
 }
 

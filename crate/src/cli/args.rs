@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use bedrock_tpm::{
-    Admission, EmulatorConfig, Error, Mechanism, MechanismId, QUOTAS, Refund, RejectedCost, Result, Settings,
-    Target, Timeouts, Wording,
+    Admission, EmulatorConfig, Error, Mechanism, MechanismId, Pools, QUOTAS, Refund, RejectedCost, Result,
+    Settings, Target, Timeouts, Wording,
 };
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args};
@@ -86,6 +86,9 @@ pub(super) struct EmulatorArgs {
     /// Fraction of requests that are throttled although they fit
     #[arg(long, value_name = "FRACTION", default_value_t = 0.0)]
     pub spurious_429: f64,
+    /// Which requests share the quotas: all, or only those for the same model in the same Region
+    #[arg(long, value_name = "WHICH", default_value = "one")]
+    pub pools: Pools,
     /// Which quota a 429 names: the one that rejected, none, or another one
     #[arg(long, value_name = "HOW", default_value = "named")]
     pub wording: Wording,
@@ -172,6 +175,7 @@ impl EmulatorArgs {
             error_rate: self.error_rate,
             spurious_429: self.spurious_429,
             background: self.background,
+            pools: self.pools,
             wording: self.wording,
             seed,
             ..EmulatorConfig::default()

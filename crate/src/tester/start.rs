@@ -85,7 +85,7 @@ impl BedrockTpmTester {
     fn restore_emulator(&self) {
         let Some((emulator, _)) = &self.emulator else { return };
         for observation in self.trace.observations().iter().filter(|o| o.outcome().is_admitted()) {
-            emulator.charge(observation.sent, observation.used());
+            emulator.charge(&observation.model, &observation.region, observation.sent, observation.used());
         }
     }
 
