@@ -51,6 +51,14 @@ impl Paired {
     pub fn unknown(target: impl Into<String>, because: impl Into<String>) -> Self {
         Self { target: target.into(), shares: Shares::Unknown, probability: 0.5, because: because.into() }
     }
+
+    /// What to beware of.
+    pub fn warning(&self) -> Option<String> {
+        let Self { target, shares, because, .. } = self;
+        (*shares == Shares::Unknown).then(|| {
+            format!("whether {target} shares the quota is not known, so count the two as one: {because}")
+        })
+    }
 }
 
 impl Pairing {

@@ -90,7 +90,8 @@ impl Round {
             return None;
         }
         let rejected = self.of(Role::Fill).rfind(|entry| entry.outcome.is_throttled())?;
-        let asked = self.of(Role::Probe).map(|entry| entry.cost).max()? * self.terms.group as u64;
+        let asked =
+            self.of(Role::Probe).map(|entry| entry.cost).max()? * self.terms.group(Role::Probe) as u64;
         let gain = recovery.gain(all, rejected.sent, self.of(Role::Probe).next_back()?.finished);
         // Less than the rejected cost was left, nobody knows how much.
         let missing = asked as f64 - rejected.cost as f64;
@@ -104,8 +105,7 @@ impl Round {
 
     /// Whether the target that was used up admits again; `None` if that is open.
     fn check(&self) -> Option<bool> {
-        let mut checks = self.of(Role::Check).filter(|entry| entry.outcome != Outcome::Failed);
-        checks.next().map(|entry| entry.outcome.is_admitted())
+        self.group(Role::Check)
     }
 
     fn is_filled(&self) -> bool {
@@ -113,13 +113,13 @@ impl Round {
         is_past || self.is_used_up() || self.of(Role::Fill).count() >= MOST_OF_A_FILL
     }
 
-    /// Whether all requests of a control or probe were admitted; `None` if that is open.
+    /// Whether all requests of a control, probe or check were admitted; `None` if that is open.
     fn group(&self, role: Role) -> Option<bool> {
         if self.of(role).any(|entry| entry.outcome.is_throttled()) {
             return Some(false);
         }
         let admitted = self.of(role).filter(|entry| entry.outcome.is_admitted()).count();
-        (admitted >= self.terms.group).then_some(true)
+        (admitted >= self.terms.group(role)).then_some(true)
     }
 
     fn of(&self, role: Role) -> impl DoubleEndedIterator<Item = &Entry> {

@@ -28,7 +28,7 @@ pub(super) struct Terms {
     /// Tokens of a request of a fill or check.
     pub chunk: u64,
     /// A control or probe is so many requests.
-    pub group: usize,
+    group: usize,
     /// A fill ends after so many tokens or requests.
     pub fill_at_most: u64,
 }
@@ -68,6 +68,16 @@ impl Terms {
         match role {
             Role::Control | Role::Probe => self.asked,
             Role::Sizing | Role::Fill | Role::Check => self.chunk,
+        }
+    }
+
+    /// How many requests are sent where all have to be admitted. A check is smaller than a probe, so that it passes where a
+    /// window has started afresh and the probe has taken its part; and larger than what a bucket brings in the meantime.
+    pub(super) fn group(&self, role: Role) -> usize {
+        match role {
+            Role::Control | Role::Probe => self.group,
+            Role::Check => (self.group / 2).max(1),
+            Role::Sizing | Role::Fill => 1,
         }
     }
 

@@ -1,9 +1,13 @@
 //! Whether two targets share one quota, asked of services in virtual time of which it is known.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod circumstances;
+mod odds;
+mod tester;
+
 use bedrock_tpm::{
-    Answer, Assumptions, EmulatorConfig, Mechanism, MechanismId, Observation, Paired, Pairing, QuotaKind,
-    Service, Shares, Side, Timestamp, Verdict, analyze, pair, reserved_tokens,
+    Answer, Assumptions, Binding, EmulatorConfig, Mechanism, MechanismId, Observation, Paired, Pairing,
+    QuotaKind, Service, Shares, Side, Timestamp, Verdict, analyze, pair, reserved_tokens,
 };
 use serde_json::Map;
 
@@ -132,13 +136,27 @@ struct Tally {
     unknown: Vec<String>,
 }
 
-/// Runs that differ in their seed, and prints what they took.
-#[expect(clippy::print_stdout, reason = "the figures are what the test is for")]
+/// Runs that differ in their seed, where only the stated quota is known.
 fn tally(what: &str, stated: &Assumptions, world: impl Fn(u64) -> World) -> Tally {
-    let mut tally = Tally::default();
-    let (verdict, mut ended) = (analyze(&[], stated), Vec::new());
+    tally_knowing(&analyze(&[], stated), what, stated, world)
+}
+
+/// A verdict that names what limits tokens.
+fn naming(mechanism: Mechanism) -> Verdict {
+    let mut verdict = analyze(&[], &Assumptions::default());
+    verdict.binding = Binding::Quota(QuotaKind::Tokens);
+    verdict.ranked.truncate(1);
+    verdict.ranked[0].probability = 0.999;
+    verdict.ranked[0].parameters = Some(mechanism);
+    verdict
+}
+
+/// Runs that differ in their seed; prints what they took.
+#[expect(clippy::print_stdout, reason = "the figures are what the tests are for")]
+fn tally_knowing(verdict: &Verdict, what: &str, stated: &Assumptions, world: impl Fn(u64) -> World) -> Tally {
+    let (mut tally, mut ended) = (Tally::default(), Vec::new());
     for seed in 1..=RUNS {
-        let run = world(seed).paired(&verdict, &Assumptions { seed, ..stated.clone() });
+        let run = world(seed).paired(verdict, &Assumptions { seed, ..stated.clone() });
         match run.paired.shares {
             Shares::Yes => tally.yes += 1,
             Shares::No => tally.no += 1,
@@ -161,36 +179,4 @@ fn tally(what: &str, stated: &Assumptions, world: impl Fn(u64) -> World) -> Tall
 
 fn stated(tpm: Option<u64>, rpm: Option<u64>) -> Assumptions {
     Assumptions { tpm, rpm, ..Assumptions::default() }
-}
-
-#[test]
-fn one_quota_is_never_taken_for_two() {
-    for id in MechanismId::ALL {
-        let what = format!("one {id}");
-        let tally = tally(&what, &stated(Some(TPM), None), |seed| one(&per_minute(id), seed));
-        assert!(tally.no == 0 && tally.unknown.len() <= 10, "{what}: {tally:?}");
-    }
-}
-
-#[test]
-fn two_quotas_are_never_taken_for_one() {
-    for id in MechanismId::ALL {
-        let what = format!("two {id}");
-        let config = per_minute(id);
-        let tally = tally(&what, &stated(Some(TPM), None), |seed| two(&config, &config, seed));
-        assert!(tally.yes == 0 && tally.unknown.len() <= 10, "{what}: {tally:?}");
-    }
-}
-
-#[test]
-fn quotas_of_requests_are_paired_too() {
-    for (rpm, id) in [2, 4, 10].into_iter().flat_map(|rpm| MechanismId::ALL.map(|id| (rpm, id))) {
-        let config = noisy(None, Some(Mechanism::per_minute(id, rpm)));
-        let assumptions = stated(None, Some(rpm));
-        let shared = tally(&format!("one {id} of {rpm} requests"), &assumptions, |seed| one(&config, seed));
-        assert!(shared.no == 0, "{id}, {rpm}: {shared:?}");
-        let own =
-            tally(&format!("two {id} of {rpm} requests"), &assumptions, |seed| two(&config, &config, seed));
-        assert!(own.yes == 0, "{id}, {rpm}: {own:?}");
-    }
 }
