@@ -13,6 +13,7 @@ mod rules;
 pub use finding::{Accounting, Finding};
 pub(crate) use plan::{Probe, Terms};
 
+use crate::pairing::unpaired;
 use crate::{Assumptions, Binding, Conclusion, Mechanism, Observation, QuotaKind, Spent, Verdict, analyze};
 use belief::Belief;
 use ledger::Entry;
@@ -31,16 +32,16 @@ pub fn account(observations: &[Observation], verdict: &Verdict, assumptions: &As
     }
 }
 
-/// The verdict on the mechanism and, if a trace has requests that measure it, the accounting.
+/// The verdict on the mechanism and, if a trace has requests that measure it, the accounting. Requests that were shared
+/// with another target are left out.
 pub fn analyze_all(observations: &[Observation], assumptions: &Assumptions) -> (Verdict, Option<Accounting>) {
-    let of_mechanism: Vec<_> = observations.iter().filter(|o| o.phase != ACCOUNTING).cloned().collect();
+    let of_one = unpaired(observations);
+    let of_mechanism: Vec<_> = of_one.iter().filter(|o| o.phase != ACCOUNTING).cloned().collect();
     let mut verdict = analyze(&of_mechanism, assumptions);
-    if of_mechanism.len() == observations.len() {
-        return (verdict, None);
-    }
-    let accounting = account(observations, &verdict, assumptions);
     verdict.spent = Spent::of(observations);
-    (verdict, Some(accounting))
+    let is_measured = of_mechanism.len() < of_one.len();
+    let accounting = is_measured.then(|| account(&of_one, &verdict, assumptions));
+    (verdict, accounting)
 }
 
 /// Follows a measurement of the accounting, and says what to send next.

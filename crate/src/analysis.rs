@@ -21,6 +21,7 @@ mod sweep;
 use std::ops::RangeInclusive;
 
 pub use inquiry::{Inquiry, Next};
+pub(crate) use noise::Noise;
 pub use plan::Probe;
 
 use crate::error::check_range;

@@ -26,6 +26,7 @@ use self::predictions::Predictions;
 use self::remaining::Remaining;
 use self::requests::Requests;
 use self::style::{FAINT_INK, INK, LABEL, TITLE, fitted, text_style, write};
+use crate::pairing::unpaired;
 use crate::prediction::Prediction;
 use crate::text::{self, grouped};
 use crate::{Binding, Forms, Observation, Result, Verdict, notebook};
@@ -67,10 +68,11 @@ struct Body {
 }
 
 impl Chart {
-    /// A chart of `observations`, in any order; without any it is a sentence that says so.
+    /// A chart of `observations`, in any order, but for those that were shared with another target; without any it is a
+    /// sentence that says so.
     pub fn new(observations: &[Observation], verdict: Option<&Verdict>) -> Self {
         style::register_font();
-        let mut observations = observations.to_vec();
+        let mut observations = unpaired(observations);
         observations.sort_by_key(|observation| observation.sent);
         let title = match (verdict, observations.len()) {
             (_, 0) => "No requests were observed yet".into(),

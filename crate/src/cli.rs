@@ -46,7 +46,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run a protocol, stream a trace, print the verdict, save a report (the default)
-    Measure(measure::Measure),
+    Measure(Box<measure::Measure>),
     /// Check credentials, Region and model access with one tiny request, and say how to fix what fails
     Check(check::Check),
     /// Print the verdict of a saved trace
@@ -60,7 +60,7 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     log_to_stderr(cli.verbose);
-    let command = cli.command.unwrap_or(Command::Measure(cli.measure));
+    let command = cli.command.unwrap_or(Command::Measure(Box::new(cli.measure)));
     match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime.block_on(run(command)).unwrap_or_else(|error| {
             say(&format!("error: {error}"));

@@ -2,16 +2,21 @@
 
 mod background;
 mod config;
+mod pools;
 mod server;
 mod service;
 mod wire;
 
 pub use config::{EmulatorConfig, Wording};
+pub use pools::Pools;
+pub(crate) use pools::Route;
 pub use server::EmulatorServer;
 pub use service::{Answer, Latency, Service};
 pub(crate) use wire::{Fault, checked_max_tokens, outcome};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use self::pools::Services;
 
 use crate::{Clock, Limiter, QuotaKind, Result, Timestamp};
 
@@ -28,10 +33,10 @@ pub fn emulated_input_tokens(text_bytes: usize) -> u64 {
     TOKENS_PER_REQUEST + (text_bytes as u64 * 10).div_ceil(32)
 }
 
-/// A [`Service`] that lives on a clock and answers many requests at once.
+/// A [`Service`], or one for each model and Region, that lives on a clock and answers many requests at once.
 #[derive(Debug)]
 pub struct Emulator {
-    service: Mutex<Service>,
+    services: Mutex<Services>,
     clock: Clock,
 }
 
@@ -49,11 +54,11 @@ impl Emulator {
     /// # Errors
     /// A usage error if `config` is out of range.
     pub fn new(config: EmulatorConfig, clock: Clock) -> Result<Self> {
-        Ok(Self { service: Mutex::new(Service::new(config)?), clock })
+        Ok(Self::of(Service::new(config)?, clock))
     }
 
     /// An emulator that enforces limiters of any kind, such as those of another library, instead of the quotas in
-    /// `config`; see [`Service::enforcing`].
+    /// `config`; see [`Service::enforcing`]. All models and Regions share them.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -62,12 +67,17 @@ impl Emulator {
         limiters: Vec<(QuotaKind, Box<dyn Limiter + Send>)>,
         clock: Clock,
     ) -> Result<Self> {
-        Ok(Self { service: Mutex::new(Service::enforcing(config, limiters)?), clock })
+        let config = EmulatorConfig { pools: Pools::One, ..config };
+        Ok(Self::of(Service::enforcing(config, limiters)?, clock))
+    }
+
+    fn of(service: Service, clock: Clock) -> Self {
+        Self { services: Mutex::new(Services::new(service)), clock }
     }
 
     /// What it was made from: what it really enforces, unless that was given as limiters.
     pub fn config(&self) -> EmulatorConfig {
-        self.service().config().clone()
+        self.services().shared().config().clone()
     }
 
     /// The clock it lives on.
@@ -75,30 +85,32 @@ impl Emulator {
         self.clock
     }
 
-    /// Counts an earlier request that was admitted at `at` and used `tokens` tokens, oldest first, so that a resumed
-    /// run finds the quotas as it left them.
-    pub fn charge(&self, at: Timestamp, tokens: u64) {
-        self.service().charge(at, tokens);
+    /// Counts an earlier request for `model` in `region` that was admitted at `at` and used `tokens` tokens, oldest first,
+    /// so that a resumed run finds the quotas as it left them.
+    pub fn charge(&self, model: &str, region: &str, at: Timestamp, tokens: u64) {
+        self.services().of(Route { model, region }).charge(at, tokens);
     }
 
     /// Takes the time that Bedrock would take, and answers.
-    pub(crate) async fn converse(&self, input_tokens: u64, max_tokens: u64) -> Exchange {
+    pub(crate) async fn converse(&self, route: Route<'_>, input_tokens: u64, max_tokens: u64) -> Exchange {
         let (request_id, latency, wording) = {
-            let mut service = self.service();
+            let mut services = self.services();
+            let service = services.of(route);
             (service.request_id(), service.latency(), service.config().wording)
         };
         self.clock.sleep(latency.until_admission).await;
-        let answer = self.service().admit(self.clock.now(), latency.until_answer, input_tokens, max_tokens);
+        let (now, until_answer) = (self.clock.now(), latency.until_answer);
+        let answer = self.services().of(route).admit(now, until_answer, input_tokens, max_tokens);
         self.clock.sleep(latency.until_answer).await;
         Exchange { request_id, answer, wording }
     }
 
     pub(crate) fn request_id(&self) -> String {
-        self.service().request_id()
+        self.services().shared().request_id()
     }
 
     /// A request that panicked cannot have left the service half changed in a way that matters to the next one.
-    fn service(&self) -> MutexGuard<'_, Service> {
-        self.service.lock().unwrap_or_else(PoisonError::into_inner)
+    fn services(&self) -> MutexGuard<'_, Services> {
+        self.services.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

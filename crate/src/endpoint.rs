@@ -90,7 +90,7 @@ impl Endpoint {
     pub fn region(&self) -> &str {
         match self {
             Self::Bedrock(bedrock) => bedrock.region(),
-            Self::Simulated(_) => "local",
+            Self::Simulated(_) => Simulated::REGION,
         }
     }
 

@@ -11,6 +11,7 @@ mod error;
 mod limiter;
 mod notebook;
 mod output;
+mod pairing;
 mod prediction;
 pub mod protocol;
 mod quota;
@@ -27,7 +28,7 @@ pub use analysis::{Assumptions, Inquiry, Next, Probe, QUOTAS, analyze};
 pub use chart::{Chart, GoodputChart};
 pub use clock::{Clock, Timestamp};
 pub use emulator::{
-    Answer, Emulator, EmulatorConfig, EmulatorServer, Latency, MODEL_MAX_TOKENS, Service, Wording,
+    Answer, Emulator, EmulatorConfig, EmulatorServer, Latency, MODEL_MAX_TOKENS, Pools, Service, Wording,
     emulated_input_tokens,
 };
 pub use endpoint::{Diagnosis, Endpoint, Request, Response, Target, Timeouts};
@@ -37,10 +38,11 @@ pub use limiter::{
     MechanismId, Pool, PoolDecision, RejectedCost, SlidingCounter, SlidingLog, SteppedBucket, TokenBucket,
 };
 pub use notebook::Forms;
+pub use pairing::{Paired, PairedProbe, Pairing, Role, Shares, Side, Step, pair};
 pub use quota::{QuotaKind, Refund, Usage, reserved_tokens, settled_tokens};
 pub use report::Report;
 pub use table::RequestTable;
-pub use tester::{BedrockTpmTester, EMBEDDED, Event, PhaseSummary, Settings, Summary};
-pub use throttle::{Reservation, Throttle, ThrottleSettings, ThrottleStats};
+pub use tester::{BedrockTpmTester, EMBEDDED, Event, OtherTarget, PhaseSummary, Settings, Summary};
+pub use throttle::{Reservation, Spread, Throttle, ThrottleSettings, ThrottleStats};
 pub use trace::{LATE_AFTER_S, Observation, Outcome, ThrottleMessage, Trace};
 pub use verdict::{Binding, Candidate, ClockAnswer, Conclusion, Ranked, Separation, Spent, Verdict};

@@ -3,12 +3,15 @@
 mod accounting;
 mod adaptive;
 mod pace;
+mod pairing;
 
 pub use accounting::Audit;
 pub use adaptive::Adaptive;
+pub use pairing::Pair;
 
+use crate::quota::reached_first;
 use crate::tester::LARGEST_REQUEST_TOKENS;
-use crate::{BedrockTpmTester, Error, Result, Timestamp, Trace};
+use crate::{BedrockTpmTester, Error, QuotaKind, Result, Timestamp, Trace};
 
 /// A step that starts this late after its time is left out, in seconds: it would no longer test what it is there for.
 const TOO_LATE_S: f64 = 1.0;
@@ -23,8 +26,6 @@ const SMALLEST_TPM: u64 = 2 * TINY_TOKENS;
 /// Requests one after the other, of a possible size and a second or so each, cannot use up quotas of more.
 const LARGEST_TPM: u64 = 20 * LARGEST_REQUEST_TOKENS;
 const LARGEST_RPM: u64 = 200;
-/// More requests than this a minute and the fill reaches the token quota first.
-const FEW_REQUESTS: u64 = 12;
 
 /// A named part of a protocol: what is sent, and when, counted from the second the protocol starts at.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,22 +65,22 @@ pub const CLASSIC_START: u32 = 35;
 /// large for requests that Bedrock takes.
 pub fn classic(tpm: Option<u64>, rpm: Option<u64>) -> Result<Vec<Phase>> {
     check_quotas(tpm, rpm)?;
-    let (fill, small, large) = match (tpm, rpm) {
-        (_, Some(rpm)) if rpm <= FEW_REQUESTS || tpm.is_none() => {
+    let (fill, small, large) = match reached_first(tpm, rpm) {
+        Some((QuotaKind::Requests, rpm)) => {
             let total = TINY_TOKENS * (rpm as f64 * FILL_AT_MOST).ceil() as u64;
             (Step::Fill { total, chunk: TINY_TOKENS }, TINY_TOKENS, TINY_TOKENS)
         }
-        (Some(tpm), _) if tpm / 2 > LARGEST_REQUEST_TOKENS => {
+        Some((_, tpm)) if tpm / 2 > LARGEST_REQUEST_TOKENS => {
             return Err(Error::usage(format!(
                 "half of a quota of {tpm} tokens per minute is more than one request takes, \
                  {LARGEST_REQUEST_TOKENS} tokens; measure a model or Region with a smaller quota"
             )));
         }
-        (Some(tpm), _) => {
+        Some((_, tpm)) => {
             let chunk = (tpm / FILL_CHUNKS).max(TINY_TOKENS);
             (Step::Fill { total: (tpm as f64 * FILL_AT_MOST) as u64, chunk }, chunk, tpm / 2)
         }
-        (None, _) => {
+        None => {
             return Err(Error::usage(
                 "the classic protocol must know how much to send; give --tpm, --rpm or both",
             ));

@@ -47,6 +47,18 @@ impl fmt::Display for QuotaKind {
     }
 }
 
+/// More requests than this a minute and a few requests reach the token quota first.
+const FEW_REQUESTS: u64 = 12;
+
+/// Which of the quotas that are stated a few requests use up first, with its limit.
+pub(crate) fn reached_first(tpm: Option<u64>, rpm: Option<u64>) -> Option<(QuotaKind, u64)> {
+    match (tpm, rpm) {
+        (_, Some(rpm)) if rpm <= FEW_REQUESTS || tpm.is_none() => Some((QuotaKind::Requests, rpm)),
+        (Some(tpm), _) => Some((QuotaKind::Tokens, tpm)),
+        (None, _) => None,
+    }
+}
+
 /// When the part of a reservation that a request did not use comes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use askama::Template;
 
+use crate::pairing::unpaired;
 use crate::prediction::Prediction;
 use crate::text::{days, distinct, grouped, percent, time_scale};
-use crate::{Accounting, Chart, Error, Finding, Observation, Outcome, Result, Verdict, output};
+use crate::{Accounting, Chart, Error, Finding, Observation, Outcome, Paired, Result, Verdict, output};
 
 /// A self-contained report: the verdict in words, the chart, every request. One HTML file that loads nothing from
 /// anywhere. Its script shows a request's values at its marker and sorts tables; without it nothing else is missing.
@@ -15,21 +16,29 @@ pub struct Report {
     observations: Vec<Observation>,
     verdict: Verdict,
     accounting: Option<Accounting>,
+    paired: Option<Paired>,
     partial: bool,
 }
 
 impl Report {
-    /// A report of `observations`, in any order. `partial` says on top that the run ended early.
+    /// A report of `observations`, in any order; those that were shared with another target are left out. `partial` says
+    /// on top that the run ended early.
     pub fn new(observations: &[Observation], verdict: Verdict, partial: bool) -> Self {
-        let mut observations = observations.to_vec();
+        let mut observations = unpaired(observations);
         observations.sort_by_key(|observation| observation.sent);
-        Self { observations, verdict, accounting: None, partial }
+        Self { observations, verdict, accounting: None, paired: None, partial }
     }
 
     /// With what was found about the accounting.
     #[must_use]
     pub fn with_accounting(self, accounting: Option<Accounting>) -> Self {
         Self { accounting, ..self }
+    }
+
+    /// With what was found about another target.
+    #[must_use]
+    pub fn with_paired(self, paired: Option<Paired>) -> Self {
+        Self { paired, ..self }
     }
 
     /// The document.
@@ -48,6 +57,7 @@ impl Report {
                 .as_ref()
                 .map(|accounting| accounting.findings().into())
                 .unwrap_or_default(),
+            paired: self.paired.as_ref().map(ToString::to_string).unwrap_or_default(),
             partial: self.partial,
             facts: self.facts(),
             chart: chart.svg()?,
@@ -108,6 +118,7 @@ fn unrenderable(cause: askama::Error) -> Error {
 struct Page<'a> {
     verdict: VerdictTable<'a>,
     accounting: Vec<(&'static str, &'a Finding)>,
+    paired: String,
     partial: bool,
     facts: Vec<(&'static str, String)>,
     chart: String,

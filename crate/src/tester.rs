@@ -1,5 +1,6 @@
 //! The instrument: paced requests that are watched, recorded and judged.
 
+mod destination;
 mod failing;
 mod limits;
 mod load;
@@ -9,20 +10,21 @@ mod settings;
 mod start;
 mod summary;
 
+pub use destination::OtherTarget;
 pub(crate) use limits::{BURNDOWN_AT_WORST, LARGEST_REQUEST_TOKENS};
 pub use settings::Settings;
 pub use summary::{PhaseSummary, Summary};
 
 use std::sync::{Arc, OnceLock};
 
+use destination::Destination;
 use failing::Failing;
 use limits::{BURNDOWN, spent};
-use padding::Padding;
 use serde_json::{Map, Value};
 
 use crate::{
-    Accounting, Clock, Emulator, EmulatorServer, Endpoint, Error, Observation, Request, Response, Result,
-    Timestamp, Trace, Verdict, trace::without_account_ids,
+    Accounting, Clock, Emulator, EmulatorServer, Error, Observation, Response, Result, Side, Step, Timestamp,
+    Trace, Verdict, trace::without_account_ids,
 };
 
 /// What the tester is doing, for callers that show progress.
@@ -76,17 +78,16 @@ type Listener = Box<dyn FnMut(&Event) + Send>;
 /// # }).unwrap();
 /// ```
 pub struct BedrockTpmTester {
-    endpoint: Endpoint,
+    first: Destination,
+    second: Option<Destination>,
     clock: Clock,
     settings: Settings,
     trace: Trace,
     /// What the trace shows, until it grows.
     findings: OnceLock<(Verdict, Option<Accounting>)>,
-    padding: Padding,
     phase: String,
     scheduled: Option<Timestamp>,
     stop_at: Option<Timestamp>,
-    address: String,
     /// The most that was spent so far.
     spent: u64,
     failing: Option<Failing>,
@@ -195,7 +196,16 @@ impl BedrockTpmTester {
     pub async fn make_bedrock_request(&mut self, tokens: u64) -> Result<Observation> {
         let max_tokens = self.settings.max_tokens;
         self.check_size(tokens)?;
-        self.send(tokens.saturating_sub(u64::from(max_tokens)), max_tokens, 1).await
+        self.send(tokens.saturating_sub(u64::from(max_tokens)), max_tokens, 1, None).await
+    }
+
+    /// Sends one request of a pairing, of about `tokens` tokens, to the target that it is for.
+    ///
+    /// # Errors
+    /// As [`make_bedrock_request`](Self::make_bedrock_request), and a usage error if there is no second target.
+    pub(crate) async fn make_paired_request(&mut self, step: Step, tokens: u64) -> Result<Observation> {
+        let max_tokens = self.settings.max_tokens;
+        self.send(tokens.saturating_sub(u64::from(max_tokens)), max_tokens, 1, Some(step)).await
     }
 
     /// Sends one request of about `input_tokens` tokens that asks for `max_tokens` output tokens at most, and records what
@@ -209,26 +219,32 @@ impl BedrockTpmTester {
             return Err(Error::usage("no model answers in 0 tokens; use a max_tokens of 1 or more"));
         }
         self.check_size(input_tokens.saturating_add(max_tokens.into()))?;
-        self.send(input_tokens, max_tokens, BURNDOWN_AT_WORST).await
+        self.send(input_tokens, max_tokens, BURNDOWN_AT_WORST, None).await
     }
 
     /// Sends a request each of whose output tokens costs `burndown` tokens at worst.
-    async fn send(&mut self, input_tokens: u64, max_tokens: u32, burndown: u64) -> Result<Observation> {
+    async fn send(
+        &mut self,
+        input_tokens: u64,
+        max_tokens: u32,
+        burndown: u64,
+        step: Option<Step>,
+    ) -> Result<Observation> {
         self.check_time()?;
         let scheduled = self.scheduled.take();
-        let words = self.padding.words(input_tokens);
-        let tokens_estimated = self.padding.estimate(words) + u64::from(max_tokens);
-        let tokens_at_most = self.padding.at_most(words) + burndown * u64::from(max_tokens);
+        let side = step.map_or(Side::First, |step| step.side);
+        let size = self.destination(side)?.size(input_tokens);
+        let tokens_at_most = size.at_most + burndown * u64::from(max_tokens);
         self.check_budget(tokens_at_most)?;
-        let request =
-            Request { model: self.settings.model.clone(), prompt: Padding::prompt(words), max_tokens };
-        let response = self.endpoint.send(&request).await;
-        if let Some(usage) = response.usage {
-            self.padding.learn(words, usage.input_tokens);
-        }
-        let diagnosis = self.endpoint.diagnose(&self.settings.model, &response);
-        let mut observation = self.observation(response, scheduled, tokens_estimated);
+        let destination = self.destination(side)?;
+        let response = destination.send(size, max_tokens).await;
+        let diagnosis = destination.diagnose(&response);
+        let tokens_estimated = size.estimated + u64::from(max_tokens);
+        let mut observation = self.observation(side, response, scheduled, tokens_estimated)?;
         observation.max_tokens = max_tokens.into();
+        if let Some(step) = step {
+            step.note(&mut observation);
+        }
         if burndown > 1 {
             observation.extra.insert(BURNDOWN.into(), burndown.into());
         }
@@ -240,13 +256,15 @@ impl BedrockTpmTester {
     }
 
     fn observation(
-        &self,
+        &mut self,
+        side: Side,
         response: Response,
         scheduled: Option<Timestamp>,
         tokens_estimated: u64,
-    ) -> Observation {
+    ) -> Result<Observation> {
+        let (model, region, endpoint) = self.destination(side)?.place();
         let number = 1 + self.trace.observations().iter().filter(|o| o.phase == self.phase).count();
-        Observation {
+        Ok(Observation {
             phase: self.phase.clone(),
             name: format!("{} {number}", self.phase),
             scheduled,
@@ -260,13 +278,13 @@ impl BedrockTpmTester {
             error_type: response.error_type,
             error: response.error.as_deref().map(without_account_ids),
             request_id: response.request_id,
-            model: without_account_ids(&self.settings.model),
-            region: self.endpoint.region().to_owned(),
-            endpoint: self.address.clone(),
+            model,
+            region,
+            endpoint,
             time_scale: self.clock.scale(),
             hidden_retries: 0,
             extra: self.extra_fields(),
-        }
+        })
     }
 
     /// Gives an observation the name under which charts and tables show it.

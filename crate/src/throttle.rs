@@ -4,10 +4,12 @@ mod gate;
 mod guard;
 mod known;
 mod reservation;
+mod spread;
 
 pub use gate::ThrottleStats;
 pub use known::ThrottleSettings;
 pub use reservation::Reservation;
+pub use spread::Spread;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

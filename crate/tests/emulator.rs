@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bedrock_tpm::{
     Answer, BedrockTpmTester, Clock, Emulator, EmulatorConfig, Endpoint, Latency, Mechanism, MechanismId,
-    Outcome, QuotaKind, Request, Service, Settings, ThrottleMessage, Timestamp, Wording,
+    Outcome, Pools, QuotaKind, Request, Service, Settings, ThrottleMessage, Timestamp, Wording,
     emulated_input_tokens,
 };
 
@@ -182,7 +182,7 @@ async fn the_simulated_endpoint_lives_on_a_virtual_clock() {
     assert!(outcome(893).await.is_throttled());
     clock.sleep_until(START + Duration::from_secs(60)).await;
     assert!(outcome(1).await.is_admitted());
-    emulator.charge(clock.now(), 900);
+    emulator.charge("any", "local", clock.now(), 900);
     assert!(outcome(1).await.is_throttled());
 }
 
@@ -218,5 +218,27 @@ async fn a_429_is_worded_as_asked() {
         assert_eq!(rejected.outcome(), Outcome::Throttled(expected), "{wording:?}");
         let neutral = rejected.error.unwrap().contains("request rate is too high");
         assert_eq!(neutral, wording == Wording::Neutral);
+    }
+}
+
+/// By default all share one pool; if each has its own, model and Region tell which.
+#[tokio::test(start_paused = true)]
+async fn models_share_a_pool_or_have_their_own() {
+    for pools in [Pools::One, Pools::Each] {
+        let clock = Clock::virtual_from(START);
+        let emulator =
+            Arc::new(Emulator::new(EmulatorConfig { pools, ..per_minute(1_000, None) }, clock).unwrap());
+        let endpoint = Endpoint::simulated(emulator.clone());
+        let admitted = async |model: &str| {
+            let request = Request { model: model.into(), prompt: "p".repeat(2_400), max_tokens: 1 };
+            endpoint.send(&request).await.status == Some(200)
+        };
+        assert!(admitted("one").await);
+        assert!(!admitted("one").await);
+        assert_eq!(admitted("other").await, pools == Pools::Each);
+        emulator.charge("third", "local", clock.now(), 900);
+        emulator.charge("fourth", "elsewhere", clock.now(), 900);
+        assert!(!admitted("third").await);
+        assert_eq!(admitted("fourth").await, pools == Pools::Each);
     }
 }

@@ -17,7 +17,7 @@ pub(super) const SMALL: f64 = 1e-100;
 
 /// What is known of the two rates after the outcomes so far.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Noise {
+pub(crate) struct Noise {
     rejecting: Rates,
     admitting: Rates,
 }
@@ -43,7 +43,7 @@ impl Noise {
     }
 
     /// The probability that a request that fits with probability `fits` is admitted, or is not; learns from it.
-    pub(super) fn observe(&mut self, fits: f64, admitted: bool) -> f64 {
+    pub(crate) fn observe(&mut self, fits: f64, admitted: bool) -> f64 {
         let outcome = |passes: f64| if admitted { passes } else { 1.0 - passes };
         let passes = |spurious_429: f64, spurious_200: f64| {
             outcome(fits * (1.0 - spurious_429) + (1.0 - fits) * spurious_200)

@@ -2,7 +2,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bedrock_tpm::{Accounting, Assumptions, Observation, Result, Trace, Verdict, analyze_all};
+use bedrock_tpm::{Accounting, Assumptions, Observation, Paired, Result, Trace, Verdict, analyze_all, pair};
 use clap::Args;
 use serde::Serialize;
 
@@ -31,9 +31,11 @@ impl Analyze {
         let trace = Trace::load(&self.trace)?;
         let noted = assumptions(self.quotas, trace.observations());
         let seed = self.seed.unwrap_or(noted.seed);
-        let assumptions = Assumptions { confidence: self.confidence, seed, ..noted };
-        let (verdict, accounting) = analyze_all(trace.observations(), &assumptions.validated()?);
-        let analyzed = Analyzed { verdict, accounting };
+        let assumptions = Assumptions { confidence: self.confidence, seed, ..noted }.validated()?;
+        let (mut verdict, accounting) = analyze_all(trace.observations(), &assumptions);
+        let paired = pair(trace.observations(), &verdict, &assumptions);
+        verdict.warnings.extend(paired.as_ref().and_then(Paired::warning));
+        let analyzed = Analyzed { verdict, accounting, paired };
         print(&analyzed, self.json)?;
         Ok(exit_status(&analyzed.verdict))
     }
@@ -46,12 +48,15 @@ struct Analyzed {
     verdict: Verdict,
     #[serde(skip_serializing_if = "Option::is_none")]
     accounting: Option<Accounting>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paired: Option<Paired>,
 }
 
 impl fmt::Display for Analyzed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.verdict.fmt(f)?;
-        self.accounting.iter().try_for_each(|accounting| write!(f, "\n{accounting}"))
+        self.accounting.iter().try_for_each(|accounting| write!(f, "\n{accounting}"))?;
+        self.paired.iter().try_for_each(|paired| write!(f, "\n{paired}"))
     }
 }
 

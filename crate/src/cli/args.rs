@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use bedrock_tpm::{
-    Admission, EmulatorConfig, Error, Mechanism, MechanismId, QUOTAS, Refund, RejectedCost, Result, Settings,
-    Target, Timeouts, Wording,
+    Admission, EmulatorConfig, Error, Mechanism, MechanismId, OtherTarget, Pools, QUOTAS, Refund,
+    RejectedCost, Result, Settings, Target, Timeouts, Wording,
 };
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args};
@@ -86,6 +86,9 @@ pub(super) struct EmulatorArgs {
     /// Fraction of requests that are throttled although they fit
     #[arg(long, value_name = "FRACTION", default_value_t = 0.0)]
     pub spurious_429: f64,
+    /// Which requests share the quotas: all, or only those for the same model in the same Region
+    #[arg(long, value_name = "WHICH", default_value = "one")]
+    pub pools: Pools,
     /// Which quota a 429 names: the one that rejected, none, or another one
     #[arg(long, value_name = "HOW", default_value = "named")]
     pub wording: Wording,
@@ -101,6 +104,39 @@ pub(super) struct EmulatorArgs {
     /// Quota of tokens per day
     #[arg(long, value_name = "N")]
     pub tpd: Option<u64>,
+}
+
+/// A second target, which may share the quota of the first: the same, but for what is given here.
+#[derive(Args, Clone)]
+pub(super) struct PairedArgs {
+    /// Then tell whether this model or inference profile shares the quota
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    pub paired_model: Option<String>,
+    /// Then tell whether this Region shares the quota
+    #[arg(long, value_name = "REGION", value_parser = NonEmptyStringValueParser::new())]
+    pub paired_region: Option<String>,
+    /// Then tell whether this endpoint shares the quota
+    #[arg(long, value_name = "URL")]
+    pub paired_endpoint_url: Option<String>,
+}
+
+impl PairedArgs {
+    /// The second target, if one is given.
+    pub(super) fn other(&self) -> Option<OtherTarget> {
+        let (model, region) = (self.paired_model.clone(), self.paired_region.clone());
+        let other = OtherTarget { model, region, url: self.paired_endpoint_url.clone() };
+        (other != OtherTarget::default()).then_some(other)
+    }
+
+    /// The flags that name the same second target again.
+    pub(super) fn flags(&self) -> String {
+        let flags = [
+            ("--paired-model", &self.paired_model),
+            ("--paired-region", &self.paired_region),
+            ("--paired-endpoint-url", &self.paired_endpoint_url),
+        ];
+        flags.into_iter().filter_map(|(flag, value)| Some(format!(" {flag} {}", value.as_ref()?))).collect()
+    }
 }
 
 impl TargetArgs {
@@ -172,6 +208,7 @@ impl EmulatorArgs {
             error_rate: self.error_rate,
             spurious_429: self.spurious_429,
             background: self.background,
+            pools: self.pools,
             wording: self.wording,
             seed,
             ..EmulatorConfig::default()

@@ -1,12 +1,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bedrock_tpm::protocol::{Adaptive, Audit, Plan, Schedule, classic};
-use bedrock_tpm::{BedrockTpmTester, Clock, EmulatorConfig, Error, Report, Result, Settings, Trace};
+use bedrock_tpm::protocol::{Adaptive, Audit, Pair, Plan, Schedule, classic};
+use bedrock_tpm::{
+    BedrockTpmTester, Clock, EmulatorConfig, Error, Report, Result, Settings, Target, Timestamp, Trace,
+};
 use clap::{Args, ValueEnum};
 
 use super::analyze::assumptions;
-use super::args::{EmulatorArgs, QuotaArgs, TargetArgs};
+use super::args::{EmulatorArgs, PairedArgs, QuotaArgs, TargetArgs};
 use super::measured::Measured;
 use super::progress::Progress;
 use super::{FAILURE, ask, exit_status, print, say, stop_requested};
@@ -19,6 +21,8 @@ pub(super) struct Measure {
     quotas: QuotaArgs,
     #[command(flatten)]
     emulator: EmulatorArgs,
+    #[command(flatten)]
+    paired: PairedArgs,
     /// Which requests are sent when
     #[arg(long, value_enum, default_value_t = Protocol::Adaptive)]
     protocol: Protocol,
@@ -56,6 +60,13 @@ enum Protocol {
     Classic,
 }
 
+/// What is sent, one after the other.
+struct Plans {
+    mechanism: Plan,
+    accounting: Option<Audit>,
+    pairing: Option<Pair>,
+}
+
 /// How a protocol ended.
 enum End {
     Complete,
@@ -67,45 +78,54 @@ impl Measure {
     pub(super) async fn run(self) -> Result<ExitCode> {
         let resumed = self.resume.as_ref().map_or_else(|| Ok(Trace::in_memory()), Trace::resume)?;
         let mut settings = self.settings(&resumed);
-        let audit = self.accounting.then(|| Audit::new(&settings));
-        let audit_tokens = audit.map_or(0, |audit| audit.tokens_at_most());
-        let whole =
-            self.plan(&settings, &Trace::in_memory(), Clock::system())?.tokens_at_most() + audit_tokens;
+        let whole = self.plans(&settings, &Trace::in_memory(), Clock::system())?.tokens_at_most();
         let budget = *settings.budget_tokens.get_or_insert(whole.saturating_mul(2));
         let mut tester = match self.target.target() {
             Some(target) => {
-                if target.may_spend(Clock::scaled(settings.time_scale)?)? && !self.target.yes {
-                    let plan = self.plan(&settings, &resumed, Clock::system())?;
-                    let tokens = (plan.tokens_at_most() + audit_tokens).min(budget);
+                if self.may_spend(&target, Clock::scaled(settings.time_scale)?)? && !self.target.yes {
+                    let plans = self.plans(&settings, &resumed, Clock::system())?;
+                    let (tokens, model) = (plans.tokens_at_most().min(budget), &settings.model);
+                    let both = if plans.pairing.is_some() { " and to the second target" } else { "" };
                     ask(&format!(
-                        "This sends requests to {} and uses about {tokens} tokens, never more than {budget}.",
-                        settings.model
+                        "This sends requests to {model}{both} and uses about {tokens} tokens, never more than {budget}."
                     ))?;
                 }
                 BedrockTpmTester::connect(target, settings).await?
             }
             None => BedrockTpmTester::emulated(self.emulator_config(&resumed, &settings)?, settings).await?,
         };
-        let plan = self.plan(tester.settings(), tester.trace(), tester.clock())?;
+        if let Some(other) = self.paired.other() {
+            tester.pair_with(&other).await?;
+        }
+        let plans = self.plans(tester.settings(), tester.trace(), tester.clock())?;
         let end = {
-            let audit_s = audit.map_or(0.0, |audit| 60.0 * audit.minutes_at_most());
-            let progress = Progress::until(plan.ends_by().plus_seconds(audit_s), tester.clock());
+            let progress = Progress::until(plans.ends_by(), tester.clock());
             tester.on_event(progress.listener());
             tokio::select! {
-                outcome = run(&plan, audit, &mut tester) => outcome.map_or_else(End::Failed, |()| End::Complete),
+                outcome = plans.run(&mut tester) => outcome.map_or_else(End::Failed, |()| End::Complete),
                 () = stop_requested() => End::Interrupted,
             }
         };
         self.conclude(&tester, end)
     }
 
-    fn plan(&self, settings: &Settings, trace: &Trace, clock: Clock) -> Result<Plan> {
-        Ok(match self.protocol {
+    /// Whether requests to either target leave this machine.
+    fn may_spend(&self, first: &Target, clock: Clock) -> Result<bool> {
+        let first = first.may_spend(clock)?;
+        let second = self.paired.paired_endpoint_url.clone().map(|url| Target::Url { url, region: None });
+        Ok(second.map_or(Ok(false), |second| second.may_spend(clock))? || first)
+    }
+
+    fn plans(&self, settings: &Settings, trace: &Trace, clock: Clock) -> Result<Plans> {
+        let mechanism = match self.protocol {
             Protocol::Adaptive => Plan::Adaptive(Adaptive::new(settings, clock.now())?),
             Protocol::Classic => {
                 Plan::Classic(Schedule::new(classic(settings.tpm, settings.rpm)?, trace, clock.now()))
             }
-        })
+        };
+        let accounting = self.accounting.then(|| Audit::new(settings));
+        let pairing = self.paired.other().map(|_| Pair::new(settings));
+        Ok(Plans { mechanism, accounting, pairing })
     }
 
     /// What the flags say and, where they say nothing, what a resumed trace was made with.
@@ -119,7 +139,7 @@ impl Measure {
             confidence: self.confidence,
             ..self.target.settings(self.quotas, self.seed)
         };
-        let Some(last) = resumed.observations().last() else { return flags };
+        let Some(last) = resumed.last_measured() else { return flags };
         let noted = assumptions(self.quotas, std::slice::from_ref(last));
         Settings {
             model: self.target.model.clone().unwrap_or_else(|| last.model.clone()),
@@ -146,10 +166,11 @@ impl Measure {
         };
         let partial = !matches!(end, End::Complete);
         let (verdict, accounting) = tester.findings();
-        let report = Report::new(tester.trace().observations(), verdict.clone(), partial);
-        let saved = report.with_accounting(accounting.clone()).save(&self.report);
+        let report = Report::new(tester.trace().observations(), verdict, partial);
+        let report = report.with_accounting(accounting).with_paired(tester.paired());
+        let saved = report.save(&self.report);
         let saved_as = saved.is_ok().then_some(&*self.report);
-        let measured = Measured::new(tester, verdict, accounting, partial, saved_as);
+        let measured = Measured::new(tester, partial, saved_as);
         print(&measured, self.json)?;
         let kept = &measured.trace;
         let protocol = match self.protocol {
@@ -160,8 +181,9 @@ impl Measure {
         let go_on = match tester.trace().observations() {
             [] => format!("nothing was sent yet: repeat the command with --resume {kept}"),
             _ => format!(
-                "go on with: bedrock-tpm measure --resume {kept}{}{protocol}{accounting}",
-                self.target.flags()
+                "go on with: bedrock-tpm measure --resume {kept}{}{}{protocol}{accounting}",
+                self.target.flags(),
+                self.paired.flags()
             ),
         };
         match end {
@@ -174,16 +196,35 @@ impl Measure {
     }
 }
 
-/// Runs the protocol and, after it, the audit. A trace that has begun with the audit is done with the protocol.
-async fn run(plan: &Plan, audit: Option<Audit>, tester: &mut BedrockTpmTester) -> Result<()> {
-    if !Audit::has_begun(tester.trace().observations()) {
-        plan.run(tester).await?;
+impl Plans {
+    /// The most tokens that they usually need.
+    fn tokens_at_most(&self) -> u64 {
+        let accounting = self.accounting.map_or(0, |audit| audit.tokens_at_most());
+        let pairing = self.pairing.map_or(0, |pair| pair.tokens_at_most());
+        self.mechanism.tokens_at_most().saturating_add(accounting).saturating_add(pairing)
     }
-    match audit {
-        Some(audit) => {
-            let verdict = tester.verdict();
-            audit.run(tester, &verdict).await
+
+    /// When they end at the latest.
+    fn ends_by(&self) -> Timestamp {
+        let accounting = self.accounting.map_or(0.0, |audit| audit.minutes_at_most());
+        let pairing = self.pairing.map_or(0.0, |pair| pair.minutes_at_most());
+        self.mechanism.ends_by().plus_seconds(60.0 * (accounting + pairing))
+    }
+
+    /// Runs one after the other. A trace that has begun with one of them is done with those before.
+    async fn run(&self, tester: &mut BedrockTpmTester) -> Result<()> {
+        let is_paired = Pair::has_begun(tester.trace().observations());
+        if !is_paired && !Audit::has_begun(tester.trace().observations()) {
+            self.mechanism.run(tester).await?;
         }
-        None => Ok(()),
+        if let Some(audit) = self.accounting.filter(|_| !is_paired) {
+            let verdict = tester.verdict();
+            audit.run(tester, &verdict).await?;
+        }
+        if let Some(pair) = self.pairing {
+            let verdict = tester.verdict();
+            pair.run(tester, &verdict).await?;
+        }
+        Ok(())
     }
 }

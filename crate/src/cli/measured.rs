@@ -2,8 +2,8 @@ use std::fmt;
 use std::path::Path;
 
 use bedrock_tpm::{
-    Accounting, BedrockTpmTester, Binding, Candidate, Conclusion, EmulatorConfig, Mechanism, QuotaKind,
-    Verdict,
+    Accounting, BedrockTpmTester, Binding, Candidate, Conclusion, EmulatorConfig, Mechanism, Paired,
+    QuotaKind, Verdict,
 };
 use serde::Serialize;
 
@@ -14,6 +14,8 @@ pub(super) struct Measured {
     pub verdict: Verdict,
     #[serde(skip_serializing_if = "Option::is_none")]
     accounting: Option<Accounting>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paired: Option<Paired>,
     partial: bool,
     pub trace: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,18 +35,15 @@ struct Enforced {
 }
 
 impl Measured {
-    pub(super) fn new(
-        tester: &BedrockTpmTester,
-        verdict: Verdict,
-        accounting: Option<Accounting>,
-        partial: bool,
-        report: Option<&Path>,
-    ) -> Self {
+    pub(super) fn new(tester: &BedrockTpmTester, partial: bool, report: Option<&Path>) -> Self {
+        let ((mut verdict, accounting), paired) = (tester.findings(), tester.paired());
+        verdict.warnings.extend(paired.as_ref().and_then(Paired::warning));
         let shown = |path: &Path| path.display().to_string();
         Self {
             enforced: tester.enforced().and_then(|config| Enforced::of(&config, &verdict)),
             verdict,
             accounting,
+            paired,
             partial,
             trace: tester.trace().path().map(shown).unwrap_or_default(),
             report: report.map(shown),
@@ -78,6 +77,9 @@ impl fmt::Display for Measured {
         writeln!(f, "{}", self.verdict.to_string().trim_end())?;
         if let Some(accounting) = &self.accounting {
             writeln!(f, "\n{accounting}")?;
+        }
+        if let Some(paired) = &self.paired {
+            writeln!(f, "\n{paired}")?;
         }
         if let Some(Enforced { kind, mechanism, verdict_is, probability }) = &self.enforced {
             writeln!(f, "\nThe emulator really enforced, for {kind}, a {mechanism}.")?;

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bedrock_tpm::{Chart, Report, Result, Trace, analyze_all};
+use bedrock_tpm::{Chart, Report, Result, Trace, analyze_all, pair};
 use clap::Args;
 
 use super::analyze::assumptions;
@@ -32,7 +32,9 @@ impl SaveReport {
         };
         chart.save(path(".svg"))?;
         chart.save(path(".png"))?;
-        Report::new(trace.observations(), verdict, false).with_accounting(accounting).save(path(".html"))?;
+        let paired = pair(trace.observations(), &verdict, &assumptions);
+        let report = Report::new(trace.observations(), verdict, false).with_accounting(accounting);
+        report.with_paired(paired).save(path(".html"))?;
         for ending in [".html", ".svg", ".png"] {
             print_text(&path(ending).display().to_string())?;
         }

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::Pools;
 use super::background::Background;
 use crate::error::check_range;
 use crate::{Admission, Mechanism, QuotaKind, Refund, RejectedCost, Result};
@@ -55,6 +56,9 @@ pub struct EmulatorConfig {
     pub spurious_429: f64,
     /// Traffic of others in the account, as a fraction of the quota per minute, 0 to 1.
     pub background: f64,
+    /// Which requests share the quotas.
+    #[serde(default)]
+    pub pools: Pools,
     /// What a 429 says in words.
     #[serde(default)]
     pub wording: Wording,
@@ -81,6 +85,7 @@ impl Default for EmulatorConfig {
             error_rate: 0.0,
             spurious_429: 0.0,
             background: 0.0,
+            pools: Pools::One,
             wording: Wording::Named,
             seed: 0,
         }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
-use axum::http::{HeaderName, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 use tokio::runtime::Runtime;
 
 use super::wire::{Fault, converse_response, outcome, parse_converse};
-use super::{Emulator, Exchange};
+use super::{Emulator, Exchange, Route};
 use crate::{Error, Result};
 
 /// The largest body that is read, in bytes: as Bedrock's.
@@ -85,11 +85,19 @@ impl Drop for EmulatorServer {
     }
 }
 
-async fn handle(State(emulator): State<Arc<Emulator>>, method: Method, uri: Uri, body: Body) -> Response {
+async fn handle(
+    State(emulator): State<Arc<Emulator>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let arrived = emulator.clock().now();
     let (request_id, reply) = match accept(&method, uri.path(), body).await {
-        Ok((input_tokens, max_tokens)) => {
-            let Exchange { request_id, answer, wording } = emulator.converse(input_tokens, max_tokens).await;
+        Ok((model, input_tokens, max_tokens)) => {
+            let route = Route { model: &model, region: signed_for(&headers) };
+            let exchange = emulator.converse(route, input_tokens, max_tokens).await;
+            let Exchange { request_id, answer, wording } = exchange;
             let latency_ms = (emulator.clock().now() - arrived).as_millis() as u64;
             let reply = outcome(answer, wording)
                 .map(|(usage, cut_off)| converse_response(usage, cut_off, latency_ms));
@@ -115,29 +123,37 @@ async fn handle(State(emulator): State<Arc<Emulator>>, method: Method, uri: Uri,
     (status, headers, error_type, body.to_string()).into_response()
 }
 
-/// Input tokens and output reservation of a request that is well-formed.
-async fn accept(method: &Method, path: &str, body: Body) -> std::result::Result<(u64, u64), Fault> {
-    check_route(method, path)?;
+/// The Region that a request was signed for; nothing if it was not signed. Source: AWS Signature Version 4, the credential
+/// scope `KEY/DATE/REGION/SERVICE/aws4_request`.
+fn signed_for(headers: &HeaderMap) -> &str {
+    let signature = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let scope = signature.and_then(|text| text.split_once("Credential=")).map_or("", |(_, scope)| scope);
+    scope.split('/').nth(2).unwrap_or_default()
+}
+
+/// Model, input tokens and output reservation of a request that is well-formed.
+async fn accept(method: &Method, path: &str, body: Body) -> std::result::Result<(String, u64, u64), Fault> {
+    let model = model_of(method, path)?;
     let body = to_bytes(body, MAX_BODY).await.map_err(|_| {
         let message = format!("The request body is incomplete, or longer than {MAX_BODY} bytes.");
         Fault::new(413, "RequestEntityTooLargeException", message)
     })?;
-    parse_converse(&body)
+    let (input_tokens, max_tokens) = parse_converse(&body)?;
+    Ok((model, input_tokens, max_tokens))
 }
 
 /// Model ids come percent-encoded (boto3, the SDKs) or as plain ARNs with slashes (curl), so a route pattern would
 /// not do.
-fn check_route(method: &Method, path: &str) -> std::result::Result<(), Fault> {
+fn model_of(method: &Method, path: &str) -> std::result::Result<String, Fault> {
     let model = path.strip_prefix("/model/").and_then(|path| path.strip_suffix("/converse"));
     let Some(model) = model.filter(|_| method == Method::POST) else {
         let message = "The emulator serves POST /model/{modelId}/converse only.";
         return Err(Fault::new(404, "UnknownOperationException", message));
     };
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".:/_-".contains(&byte);
-    let model: Vec<u8> = percent_decode_str(model).collect();
-    if (1..=MAX_MODEL_ID).contains(&model.len()) && model.into_iter().all(allowed) {
-        Ok(())
-    } else {
-        Err(Fault::validation("The provided model identifier is invalid."))
-    }
+    let model = percent_decode_str(model).decode_utf8().ok();
+    model
+        .filter(|model| (1..=MAX_MODEL_ID).contains(&model.len()) && model.bytes().all(allowed))
+        .map(Into::into)
+        .ok_or_else(|| Fault::validation("The provided model identifier is invalid."))
 }

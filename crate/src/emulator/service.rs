@@ -68,6 +68,16 @@ impl Service {
     /// # Errors
     /// A usage error if `config` is out of range.
     pub fn new(config: EmulatorConfig) -> Result<Self> {
+        Ok(Self::fresh(config.validated()?))
+    }
+
+    /// One like it with nothing used yet, and with luck of its own: the `index`-th.
+    pub(super) fn another(&self, index: u64) -> Self {
+        let seed = self.config.seed.wrapping_add(index);
+        Self::fresh(EmulatorConfig { seed, ..self.config.clone() })
+    }
+
+    fn fresh(config: EmulatorConfig) -> Self {
         let pool = Pool::new(config.quotas(), config.rejected, config.admission);
         Self::of_pool(config, pool)
     }
@@ -81,20 +91,20 @@ impl Service {
         config: EmulatorConfig,
         limiters: Vec<(QuotaKind, Box<dyn Limiter + Send>)>,
     ) -> Result<Self> {
+        let config = config.validated()?;
         let pool = Pool::of_limiters(limiters, config.rejected, config.admission);
-        Self::of_pool(config, pool)
+        Ok(Self::of_pool(config, pool))
     }
 
-    fn of_pool(config: EmulatorConfig, pool: Pool) -> Result<Self> {
-        let config = config.validated()?;
-        Ok(Self {
+    fn of_pool(config: EmulatorConfig, pool: Pool) -> Self {
+        Self {
             pool,
             rng: Pcg64::seed_from_u64(config.seed),
             background: Background::new(&config),
             settlements: BinaryHeap::new(),
             latest: Timestamp::EPOCH,
             config,
-        })
+        }
     }
 
     /// What it was made from: what it really enforces, unless that was given as limiters.

@@ -2,7 +2,8 @@ use std::path::Path;
 
 use super::{BedrockTpmTester, Settings, Summary};
 use crate::{
-    Accounting, Assumptions, Chart, Clock, EmulatorConfig, Report, Result, Trace, Verdict, analyze_all,
+    Accounting, Assumptions, Chart, Clock, EmulatorConfig, Paired, Pairing, Report, Result, Trace, Verdict,
+    analyze_all, pair,
 };
 
 /// What a tester has found out so far.
@@ -23,6 +24,19 @@ impl BedrockTpmTester {
         self.findings.get_or_init(found).clone()
     }
 
+    /// Whether the second target shares the quota; `None` if there is none.
+    pub fn paired(&self) -> Option<Paired> {
+        let (observations, assumptions, verdict) =
+            (self.trace.observations(), self.assumptions(), self.verdict());
+        let unmeasured = || {
+            let (model, region, _) = self.second.as_ref()?.place();
+            let reason = Pairing::new(observations, &verdict, &assumptions).err();
+            let reason = reason.map_or("no request went to it".into(), |reason| reason.to_string());
+            Some(Paired::unknown(format!("{model} in {region}"), reason))
+        };
+        pair(observations, &verdict, &assumptions).or_else(unmeasured)
+    }
+
     /// Takes over what was found from exactly the observations so far.
     pub(crate) fn found(&mut self, verdict: Verdict) {
         self.findings = (verdict, None).into();
@@ -39,7 +53,8 @@ impl BedrockTpmTester {
     /// An output error if the file cannot be written.
     pub fn save_report(&self, path: impl AsRef<Path>) -> Result<()> {
         let (verdict, accounting) = self.findings();
-        Report::new(self.trace.observations(), verdict, false).with_accounting(accounting).save(path)
+        let report = Report::new(self.trace.observations(), verdict, false);
+        report.with_accounting(accounting).with_paired(self.paired()).save(path)
     }
 
     /// The observations so far.

@@ -6,6 +6,7 @@ use serde::de::IgnoredAny;
 
 use super::record::Record;
 use super::{Observation, Outcome};
+use crate::pairing::PAIRING;
 use crate::{EMBEDDED, EmulatorConfig, Error, Result};
 
 /// No trace is larger than this, in bytes; a device may have no end.
@@ -103,6 +104,11 @@ impl Trace {
     /// The observations, oldest first.
     pub fn observations(&self) -> &[Observation] {
         &self.observations
+    }
+
+    /// The last observation of the target that is measured: those that were shared with another one are left out.
+    pub fn last_measured(&self) -> Option<&Observation> {
+        self.observations.iter().rfind(|observation| observation.phase != PAIRING)
     }
 
     /// Where the trace is kept, if on disk.

@@ -1,6 +1,5 @@
 //! Clients of a service that enforces quotas.
 
-use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 use tokio::task::JoinSet;
 
-use crate::{START, clock, stated};
+use crate::{START, clock, in_virtual_time, mechanisms, stated};
 
 /// How requests ended.
 #[derive(Debug, Default)]
@@ -70,35 +69,6 @@ async fn reached(
         .await
         .unwrap();
     std::mem::take(&mut tally.lock().unwrap())
-}
-
-fn in_virtual_time<T>(test: impl Future<Output = T>) -> T {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.enable_time().start_paused(true).build().unwrap().block_on(test)
-}
-
-fn mechanisms(limits: std::ops::Range<u64>) -> impl Strategy<Value = Mechanism> {
-    (0..MechanismId::ALL.len(), limits, 5.0..90.0_f64, 0.0..1.0_f64).prop_map(
-        |(id, limit, period_s, share)| {
-            let (window_s, offset_s, refill_per_s) = (period_s, period_s * share, limit as f64 / period_s);
-            match MechanismId::ALL[id] {
-                MechanismId::FixedWindow => Mechanism::FixedWindow { limit, window_s, offset_s },
-                MechanismId::AnchoredWindow => Mechanism::AnchoredWindow { limit, window_s },
-                MechanismId::SlidingLog => Mechanism::SlidingLog { limit, window_s },
-                MechanismId::SlidingCounter => Mechanism::SlidingCounter { limit, window_s, offset_s },
-                MechanismId::TokenBucket => Mechanism::TokenBucket { capacity: limit, refill_per_s },
-                MechanismId::SteppedBucket => Mechanism::SteppedBucket {
-                    capacity: limit,
-                    refill_per_s,
-                    tick_s: period_s / 4.0,
-                    offset_s: offset_s / 4.0,
-                },
-                MechanismId::ExponentialDecay => {
-                    Mechanism::ExponentialDecay { limit, time_constant_s: period_s }
-                }
-            }
-        },
-    )
 }
 
 fn rests() -> impl Strategy<Value = f64> {
