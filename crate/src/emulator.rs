@@ -1,7 +1,10 @@
-//! A Bedrock-compatible emulator: a [`Pool`](crate::Pool) of quotas behind the Converse API, over HTTP or in-process.
+//! A Bedrock-compatible emulator: a [`Pool`](crate::Pool) of quotas behind Converse and InvokeModel, over HTTP or in-process.
 
 mod background;
 mod config;
+mod format;
+mod operation;
+mod reply;
 mod server;
 mod service;
 mod wire;
@@ -9,9 +12,12 @@ mod wire;
 pub use config::{EmulatorConfig, Wording};
 pub use server::EmulatorServer;
 pub use service::{Answer, Latency, Service};
-pub(crate) use wire::{Fault, checked_max_tokens, outcome};
+pub(crate) use wire::{Asked, Fault, checked_max_tokens, outcome};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use self::operation::Operation;
 
 use crate::{Clock, Limiter, QuotaKind, Result, Timestamp};
 
@@ -82,15 +88,21 @@ impl Emulator {
     }
 
     /// Takes the time that Bedrock would take, and answers.
-    pub(crate) async fn converse(&self, input_tokens: u64, max_tokens: u64) -> Exchange {
+    pub(crate) async fn converse(&self, asked: Asked) -> Exchange {
+        let (exchange, until_answer) = self.admit(asked).await;
+        self.clock.sleep(until_answer).await;
+        exchange
+    }
+
+    /// Takes the time until the quotas decide. The answer is complete a while later, which is told beside it.
+    async fn admit(&self, Asked { input_tokens, max_tokens }: Asked) -> (Exchange, Duration) {
         let (request_id, latency, wording) = {
             let mut service = self.service();
             (service.request_id(), service.latency(), service.config().wording)
         };
         self.clock.sleep(latency.until_admission).await;
         let answer = self.service().admit(self.clock.now(), latency.until_answer, input_tokens, max_tokens);
-        self.clock.sleep(latency.until_answer).await;
-        Exchange { request_id, answer, wording }
+        (Exchange { request_id, answer, wording }, latency.until_answer)
     }
 
     pub(crate) fn request_id(&self) -> String {

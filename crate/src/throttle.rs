@@ -1,12 +1,17 @@
 //! The throttle: the [`Limiter`](crate::Limiter)s of a client's quotas, in front of that client.
 
+mod ended;
 mod gate;
 mod guard;
 mod known;
+mod layer;
 mod reservation;
+mod sdk;
 
+pub use ended::Ended;
 pub use gate::ThrottleStats;
 pub use known::ThrottleSettings;
+pub use layer::{ThrottleLayer, ThrottledService};
 pub use reservation::Reservation;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -109,6 +114,11 @@ impl Throttle {
                 None => self.shared.ended.notified().await,
             }
         }
+    }
+
+    /// The most tokens that a request may reserve.
+    fn most_tokens(&self) -> u64 {
+        self.shared.gate().most_tokens()
     }
 
     /// What it has done so far, and whether a 429 has made it cautious.

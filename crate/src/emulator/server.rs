@@ -4,25 +4,20 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
-use axum::http::{HeaderName, Method, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
-use percent_encoding::percent_decode_str;
-use serde_json::json;
+use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
+use axum::response::Response;
 use tokio::runtime::Runtime;
 
-use super::wire::{Fault, converse_response, outcome, parse_converse};
-use super::{Emulator, Exchange};
+use super::format::Format;
+use super::reply::{rejected, streamed, whole};
+use super::wire::{Answered, Asked, Fault, outcome};
+use super::{Emulator, Exchange, Operation};
 use crate::{Error, Result};
 
 /// The largest body that is read, in bytes: as Bedrock's.
 const MAX_BODY: usize = 20_000_000;
 
-/// Bedrock accepts model ids and ARNs up to this length.
-const MAX_MODEL_ID: usize = 2_048;
-
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
-const ERROR_NAMESPACE: &str = ":http://internal.amazon.com/coral/com.amazon.bedrock/";
 
 /// Serves an [`Emulator`] over HTTP until it is dropped.
 ///
@@ -86,58 +81,52 @@ impl Drop for EmulatorServer {
 }
 
 async fn handle(State(emulator): State<Arc<Emulator>>, method: Method, uri: Uri, body: Body) -> Response {
-    let arrived = emulator.clock().now();
-    let (request_id, reply) = match accept(&method, uri.path(), body).await {
-        Ok((input_tokens, max_tokens)) => {
-            let Exchange { request_id, answer, wording } = emulator.converse(input_tokens, max_tokens).await;
-            let latency_ms = (emulator.clock().now() - arrived).as_millis() as u64;
-            let reply = outcome(answer, wording)
-                .map(|(usage, cut_off)| converse_response(usage, cut_off, latency_ms));
-            (request_id, reply)
-        }
-        Err(fault) => (emulator.request_id(), Err(fault)),
-    };
-    let (status, error_type, body) = match reply {
-        Ok(body) => (StatusCode::OK, None, body),
-        Err(Fault { status, error_type, message }) => {
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            (
-                status,
-                Some([(ERROR_TYPE, format!("{error_type}{ERROR_NAMESPACE}"))]),
-                json!({ "message": message }),
-            )
-        }
+    let (request_id, mut response) = match accept(&method, uri.path(), body).await {
+        Ok((operation, format, asked)) => answer(&emulator, operation, format, asked).await,
+        Err(fault) => (emulator.request_id(), rejected(&fault)),
     };
     // The date is the emulator's, which may live on scaled time: clients correct their clocks by it.
     let date = emulator.clock().now().to_chrono().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
-    let json = "application/json".to_owned();
-    let headers = [(header::CONTENT_TYPE, json), (header::DATE, date), (REQUEST_ID, request_id)];
-    (status, headers, error_type, body.to_string()).into_response()
+    for (name, value) in [(header::DATE, date), (REQUEST_ID, request_id)] {
+        response.headers_mut().extend(HeaderValue::try_from(value).map(|value| (name, value)));
+    }
+    response
 }
 
-/// Input tokens and output reservation of a request that is well-formed.
-async fn accept(method: &Method, path: &str, body: Body) -> std::result::Result<(u64, u64), Fault> {
-    check_route(method, path)?;
+async fn answer(
+    emulator: &Emulator,
+    operation: Operation,
+    format: Format,
+    asked: Asked,
+) -> (String, Response) {
+    let (clock, arrived) = (emulator.clock(), emulator.clock().now());
+    let (Exchange { request_id, answer, wording }, until_answer) = emulator.admit(asked).await;
+    let (outcome, ends) = (outcome(answer, wording), clock.now() + until_answer);
+    let latency_ms = (ends - arrived).as_millis() as u64;
+    let outcome = outcome.map(|(usage, cut_off)| Answered { usage, cut_off, latency_ms });
+    let response = match (operation, outcome) {
+        (Operation::ConverseStream | Operation::InvokeModelWithResponseStream, Ok(answer)) => {
+            streamed(format, &answer, clock, until_answer)
+        }
+        (_, outcome) => {
+            clock.sleep_until(ends).await;
+            outcome.map_or_else(|fault| rejected(&fault), |answer| whole(operation, format, &answer))
+        }
+    };
+    (request_id, response)
+}
+
+/// What a request that is well-formed asks for.
+async fn accept(
+    method: &Method,
+    path: &str,
+    body: Body,
+) -> std::result::Result<(Operation, Format, Asked), Fault> {
+    let operation = Operation::of(method, path)?;
     let body = to_bytes(body, MAX_BODY).await.map_err(|_| {
         let message = format!("The request body is incomplete, or longer than {MAX_BODY} bytes.");
         Fault::new(413, "RequestEntityTooLargeException", message)
     })?;
-    parse_converse(&body)
-}
-
-/// Model ids come percent-encoded (boto3, the SDKs) or as plain ARNs with slashes (curl), so a route pattern would
-/// not do.
-fn check_route(method: &Method, path: &str) -> std::result::Result<(), Fault> {
-    let model = path.strip_prefix("/model/").and_then(|path| path.strip_suffix("/converse"));
-    let Some(model) = model.filter(|_| method == Method::POST) else {
-        let message = "The emulator serves POST /model/{modelId}/converse only.";
-        return Err(Fault::new(404, "UnknownOperationException", message));
-    };
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".:/_-".contains(&byte);
-    let model: Vec<u8> = percent_decode_str(model).collect();
-    if (1..=MAX_MODEL_ID).contains(&model.len()) && model.into_iter().all(allowed) {
-        Ok(())
-    } else {
-        Err(Fault::validation("The provided model identifier is invalid."))
-    }
+    let (format, asked) = Format::parse(operation, &body)?;
+    Ok((operation, format, asked))
 }

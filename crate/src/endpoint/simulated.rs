@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::{Request, Response};
 use crate::Emulator;
-use crate::emulator::{Fault, checked_max_tokens, emulated_input_tokens, outcome};
+use crate::emulator::{Asked, Fault, checked_max_tokens, emulated_input_tokens, outcome};
 
 /// An [`Emulator`] in this process: no HTTP, and any clock, a virtual one included.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ impl Simulated {
         let (request_id, outcome) = match checked_max_tokens(Some(request.max_tokens.into())) {
             Ok(max_tokens) => {
                 let input_tokens = emulated_input_tokens(request.prompt.len());
-                let exchange = self.emulator.converse(input_tokens, max_tokens).await;
+                let exchange = self.emulator.converse(Asked { input_tokens, max_tokens }).await;
                 (exchange.request_id, outcome(exchange.answer, exchange.wording))
             }
             Err(fault) => (self.emulator.request_id(), Err(fault)),
