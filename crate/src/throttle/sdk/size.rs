@@ -45,7 +45,7 @@ impl Sizes {
         let bytes = body.text_bytes + body.attached_bytes;
         Size {
             likely: (bytes as f64 / bytes_a_token).ceil() as u64 + body.images * IMAGE + OVERHEAD,
-            least: (body.text_bytes as f64 / MOST) as u64,
+            least: (body.text_bytes as f64 / MOST).ceil() as u64,
         }
     }
 

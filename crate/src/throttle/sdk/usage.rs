@@ -83,3 +83,78 @@ pub(super) fn failed(response: &HttpResponse) -> Ended {
     let error_type = response.headers().get(ERROR_TYPE);
     ended(Some(response.status().as_u16()), error_type, response.body().bytes().unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
+    use serde_json::json;
+
+    use super::*;
+    use crate::QuotaKind;
+
+    fn response(status: u16, headers: &[(&'static str, &'static str)], body: &Value) -> HttpResponse {
+        let status = StatusCode::try_from(status).unwrap();
+        let mut response = HttpResponse::new(status, SdkBody::from(body.to_string()));
+        for (name, value) in headers {
+            response.headers_mut().insert(*name, *value);
+        }
+        response
+    }
+
+    #[test]
+    fn usage_is_found_under_the_names_of_all_families() {
+        let counts = [(INPUT_HEADER, "10"), (OUTPUT_HEADER, "20")];
+        let nova = json!({ "usage": {
+            "inputTokens": 10, "outputTokens": 20, "cacheReadInputTokens": 300, "cacheReadInputTokenCount": 300,
+            "cacheWriteInputTokens": 40, "cacheWriteInputTokenCount": 40,
+        }});
+        let anthropic = json!({ "usage": {
+            "input_tokens": 10, "output_tokens": 20, "cache_read_input_tokens": 300,
+            "cache_creation_input_tokens": 40,
+        }});
+        let usage = Usage { input_tokens: 10, output_tokens: 20, cache_write_tokens: 40 };
+        let expected = Some(Reported { usage, prompt_tokens: 350 });
+        for (headers, body) in [(&[][..], &nova), (&counts, &nova), (&counts, &anthropic), (&[], &anthropic)]
+        {
+            assert_eq!(Reported::in_response(&response(200, headers, body)), expected, "{headers:?} {body}");
+        }
+        let chunk = json!({ METRICS: {
+            "inputTokenCount": 10, "outputTokenCount": 20, "cacheReadInputTokenCount": 300,
+            "cacheWriteInputTokenCount": 40,
+        }});
+        assert_eq!(Reported::in_metrics(&chunk), expected);
+        let llama = json!({ "generation": "hi", "prompt_token_count": 10 });
+        let reported = Reported::in_response(&response(200, &counts, &llama)).unwrap();
+        assert_eq!((reported.prompt_tokens, reported.usage.output_tokens), (10, 20));
+        for unknown in [json!({}), json!({ "usage": { "inputTokens": 0, "outputTokens": 0 } }), llama] {
+            assert_eq!(Reported::in_response(&response(200, &[], &unknown)), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn a_429_names_its_quota_and_other_failures_are_unknown() {
+        let said = |message: &str| json!({ "message": message });
+        let (tokens, requests) =
+            (said("Too many tokens, please wait"), said("Too many requests, please wait"));
+        let typed =
+            json!({ "__type": "com.amazon#ThrottlingException", "message": "Too many tokens per day" });
+        let throttling = (ERROR_TYPE, "ThrottlingException:http://internal.amazon.com/");
+        let cases = [
+            (429, Some(throttling), &tokens, Ended::Throttled(Some(QuotaKind::Tokens))),
+            (400, Some(throttling), &requests, Ended::Throttled(Some(QuotaKind::Requests))),
+            (400, None, &typed, Ended::Throttled(Some(QuotaKind::TokensPerDay))),
+            (429, None, &json!("a gateway's page"), Ended::Throttled(None)),
+            (429, Some((ERROR_TYPE, "ModelNotReadyException")), &tokens, Ended::Unknown),
+            (503, Some((ERROR_TYPE, "ServiceUnavailableException")), &tokens, Ended::Unknown),
+            (400, Some((ERROR_TYPE, "ValidationException")), &tokens, Ended::Unknown),
+        ];
+        for (status, header, body, expected) in cases {
+            assert_eq!(
+                failed(&response(status, header.as_slice(), body)),
+                expected,
+                "{status} {header:?} {body}"
+            );
+        }
+    }
+}
