@@ -1,7 +1,9 @@
 //! The throttle as a `tower` layer.
 
+use std::future::Ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bedrock_tpm::{Clock, Ended, QuotaKind, Throttle, Usage};
@@ -14,18 +16,21 @@ use crate::{START, clock, stated, used};
 /// A request: its input tokens and its cap.
 type Tokens = (u64, u64);
 
+fn outcome(result: &Result<Usage, BoxError>) -> Ended {
+    match result {
+        Ok(usage) => Ended::Used(*usage),
+        Err(error) if error.to_string() == "throttled" => Ended::Throttled(Some(QuotaKind::Tokens)),
+        Err(error) if error.to_string() == "no connection" => Ended::NotSent,
+        Err(_) => Ended::Unknown,
+    }
+}
+
 /// `answer`, a second later, behind `throttle`.
 fn service(
     throttle: &Throttle,
     clock: Clock,
     answer: impl Fn(Tokens) -> Result<Usage, BoxError> + Clone + Send + 'static,
 ) -> BoxCloneService<Tokens, Usage, BoxError> {
-    let outcome = |result: &Result<Usage, BoxError>| match result {
-        Ok(usage) => Ended::Used(*usage),
-        Err(error) if error.to_string() == "throttled" => Ended::Throttled(Some(QuotaKind::Tokens)),
-        Err(error) if error.to_string() == "no connection" => Ended::NotSent,
-        Err(_) => Ended::Unknown,
-    };
     let inner = service_fn(move |tokens: Tokens| {
         let answer = answer.clone();
         async move {
@@ -89,4 +94,31 @@ async fn a_call_that_is_dropped_gives_back_what_it_has_unless_it_was_sent() {
     let next = tokio::time::timeout(Duration::from_secs(30), throttle.acquire(300, 0)).await;
     assert!(next.is_err(), "it may have been admitted");
     assert_eq!((throttle.stats().sent, calls.load(Ordering::Relaxed)), (1, 0));
+}
+
+/// A service that cannot take a request: it has not been sent.
+#[derive(Clone)]
+struct Closed;
+
+impl Service<Tokens> for Closed {
+    type Response = Usage;
+    type Error = BoxError;
+    type Future = Ready<Result<Usage, BoxError>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Err("closed".into()))
+    }
+
+    fn call(&mut self, _tokens: Tokens) -> Self::Future {
+        unreachable!()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_not_ready_sends_nothing() {
+    let throttle = stated(Some(1_000), None);
+    let service = throttle.layer(|tokens: &Tokens| *tokens, outcome).layer(Closed);
+    assert_eq!(service.oneshot((400, 400)).await.unwrap_err().to_string(), "closed");
+    drop(throttle.acquire(1_000, 0).await.unwrap());
+    assert_eq!(throttle.stats().sent, 0);
 }

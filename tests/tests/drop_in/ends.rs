@@ -9,7 +9,9 @@ use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use bedrock_tpm::{EmulatorConfig, QuotaKind, Throttle};
 use bedrock_tpm_tests::{answering, deaf, refusing, serve};
 
-use crate::{LIMIT, LONG, SHORT, client, config, converse, converse_stream, daily, passes, text, tokens};
+use crate::{
+    LIMIT, LONG, SHORT, client, config, converse, converse_stream, daily, passes, text, tokens, unsigned,
+};
 
 #[tokio::test]
 async fn a_call_that_is_cancelled_gives_back_what_it_has_unless_it_was_sent() {
@@ -38,12 +40,17 @@ async fn a_call_that_is_cancelled_gives_back_what_it_has_unless_it_was_sent() {
 }
 
 #[tokio::test]
-async fn without_a_connection_nothing_was_sent() {
+async fn without_a_connection_or_credentials_nothing_was_sent() {
     let throttle = tokens();
     for url in [refusing(), "http://127.0.0.1:1".into(), "http://host.invalid".into()] {
         let error = text(converse(&throttle.over(&client(&url)), "hi", 9_000).send().await.unwrap_err());
         assert!(passes(&throttle, LIMIT, LONG).await.is_some(), "{error}");
     }
+    let server = serve(EmulatorConfig::default());
+    let nobody = Client::from_conf(unsigned(server.url()).build());
+    let error = text(converse(&throttle.over(&nobody), "hi", 9_000).send().await.unwrap_err());
+    assert!(error.contains("auth scheme"), "{error}");
+    assert!(passes(&throttle, LIMIT, LONG).await.is_some(), "{error}");
     assert_eq!(throttle.stats().sent, 0);
 }
 
@@ -75,7 +82,8 @@ async fn a_429_makes_it_cautious_whichever_way_it_comes() {
     let body = r#"{"message":"Too many requests, please wait before trying again."}"#;
     let length = body.len();
     let as_400 = answering(format!(
-        "HTTP/1.1 400 Bad\r\nx-amzn-errortype: ThrottlingException:http://x/\r\ncontent-length: {length}\r\n\r\n{body}"
+        "HTTP/1.1 400 Bad\r\nconnection: close\r\nx-amzn-errortype: ThrottlingException:http://x/\r\n\
+         content-length: {length}\r\n\r\n{body}"
     ));
     for url in [server.url(), &as_400] {
         let throttle = daily(QuotaKind::Requests, 100);

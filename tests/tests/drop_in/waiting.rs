@@ -139,7 +139,8 @@ async fn a_second_throttle_over_a_client_replaces_the_first() {
     let _all = first.acquire(LIMIT, 0).await.unwrap();
     let client = second.over(&first.over(&client(server.url())));
     for sent in 1..=2 {
-        let call = converse(&client, "hi", 5).send();
+        // More than half of the quota: reserved twice, it would never pass.
+        let call = converse(&client, "hi", 6_000).send();
         tokio::time::timeout(LONG, call).await.unwrap().map_err(text).unwrap();
         assert_eq!((first.stats().sent, second.stats().sent), (1, sent));
     }
