@@ -1,8 +1,11 @@
-//! A Bedrock-compatible emulator: a [`Pool`](crate::Pool) of quotas behind the Converse API, over HTTP or in-process.
+//! A Bedrock-compatible emulator: a [`Pool`](crate::Pool) of quotas behind Converse and InvokeModel, over HTTP or in-process.
 
 mod background;
 mod config;
+mod format;
+mod operation;
 mod pools;
+mod reply;
 mod server;
 mod service;
 mod wire;
@@ -12,12 +15,13 @@ pub use pools::Pools;
 pub(crate) use pools::Route;
 pub use server::EmulatorServer;
 pub use service::{Answer, Latency, Service};
-pub(crate) use wire::{Fault, checked_max_tokens, outcome};
+pub(crate) use wire::{Asked, Fault, checked_max_tokens, outcome};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use self::operation::Operation;
 use self::pools::Services;
-
 use crate::{Clock, Limiter, QuotaKind, Result, Timestamp};
 
 /// Output tokens that a request without `maxTokens` reserves, and the most that one may ask for.
@@ -92,17 +96,24 @@ impl Emulator {
     }
 
     /// Takes the time that Bedrock would take, and answers.
-    pub(crate) async fn converse(&self, route: Route<'_>, input_tokens: u64, max_tokens: u64) -> Exchange {
+    pub(crate) async fn converse(&self, route: Route<'_>, asked: Asked) -> Exchange {
+        let (exchange, until_answer) = self.admit(route, asked).await;
+        self.clock.sleep(until_answer).await;
+        exchange
+    }
+
+    /// Takes the time until the quotas decide. The answer is complete a while later, which is told beside it.
+    async fn admit(&self, route: Route<'_>, asked: Asked) -> (Exchange, Duration) {
         let (request_id, latency, wording) = {
             let mut services = self.services();
             let service = services.of(route);
             (service.request_id(), service.latency(), service.config().wording)
         };
         self.clock.sleep(latency.until_admission).await;
+        let Asked { input_tokens, max_tokens } = asked;
         let (now, until_answer) = (self.clock.now(), latency.until_answer);
         let answer = self.services().of(route).admit(now, until_answer, input_tokens, max_tokens);
-        self.clock.sleep(latency.until_answer).await;
-        Exchange { request_id, answer, wording }
+        (Exchange { request_id, answer, wording }, until_answer)
     }
 
     pub(crate) fn request_id(&self) -> String {

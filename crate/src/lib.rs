@@ -43,6 +43,8 @@ pub use quota::{QuotaKind, Refund, Usage, reserved_tokens, settled_tokens};
 pub use report::Report;
 pub use table::RequestTable;
 pub use tester::{BedrockTpmTester, EMBEDDED, Event, OtherTarget, PhaseSummary, Settings, Summary};
-pub use throttle::{Reservation, Spread, Throttle, ThrottleSettings, ThrottleStats};
+pub use throttle::{
+    Ended, Reservation, Spread, Throttle, ThrottleLayer, ThrottleSettings, ThrottleStats, ThrottledService,
+};
 pub use trace::{LATE_AFTER_S, Observation, Outcome, ThrottleMessage, Trace};
 pub use verdict::{Binding, Candidate, ClockAnswer, Conclusion, Ranked, Separation, Spent, Verdict};

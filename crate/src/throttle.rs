@@ -1,13 +1,18 @@
 //! The throttle: the [`Limiter`](crate::Limiter)s of a client's quotas, in front of that client.
 
+mod ended;
 mod gate;
 mod guard;
 mod known;
+mod layer;
 mod reservation;
+mod sdk;
 mod spread;
 
+pub use ended::Ended;
 pub use gate::ThrottleStats;
 pub use known::ThrottleSettings;
+pub use layer::{ThrottleLayer, ThrottledService};
 pub use reservation::Reservation;
 pub use spread::Spread;
 
@@ -111,6 +116,11 @@ impl Throttle {
                 None => self.shared.ended.notified().await,
             }
         }
+    }
+
+    /// The most tokens that a request may reserve.
+    fn most_tokens(&self) -> u64 {
+        self.shared.gate().most_tokens()
     }
 
     /// What it has done so far, and whether a 429 has made it cautious.

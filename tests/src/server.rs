@@ -6,12 +6,13 @@ use std::thread;
 ///
 /// # Panics
 /// If there is no free port.
-pub fn answering(response: String) -> String {
+pub fn answering(response: impl Into<Vec<u8>>) -> String {
+    let response = response.into();
     let (listener, url) = listen();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             // Whoever hangs up early gets no answer.
-            let _ = answer(stream, response.as_bytes());
+            let _ = answer(stream, &response);
         }
     });
     url

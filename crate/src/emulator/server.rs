@@ -4,25 +4,20 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
-use percent_encoding::percent_decode_str;
-use serde_json::json;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use axum::response::Response;
 use tokio::runtime::Runtime;
 
-use super::wire::{Fault, converse_response, outcome, parse_converse};
-use super::{Emulator, Exchange, Route};
+use super::format::Format;
+use super::reply::{rejected, streamed, whole};
+use super::wire::{Answered, Asked, Fault, outcome};
+use super::{Emulator, Exchange, Operation, Route};
 use crate::{Error, Result};
 
 /// The largest body that is read, in bytes: as Bedrock's.
 const MAX_BODY: usize = 20_000_000;
 
-/// Bedrock accepts model ids and ARNs up to this length.
-const MAX_MODEL_ID: usize = 2_048;
-
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
-const ERROR_NAMESPACE: &str = ":http://internal.amazon.com/coral/com.amazon.bedrock/";
 
 /// Serves an [`Emulator`] over HTTP until it is dropped.
 ///
@@ -92,35 +87,16 @@ async fn handle(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let arrived = emulator.clock().now();
-    let (request_id, reply) = match accept(&method, uri.path(), body).await {
-        Ok((model, input_tokens, max_tokens)) => {
-            let route = Route { model: &model, region: signed_for(&headers) };
-            let exchange = emulator.converse(route, input_tokens, max_tokens).await;
-            let Exchange { request_id, answer, wording } = exchange;
-            let latency_ms = (emulator.clock().now() - arrived).as_millis() as u64;
-            let reply = outcome(answer, wording)
-                .map(|(usage, cut_off)| converse_response(usage, cut_off, latency_ms));
-            (request_id, reply)
-        }
-        Err(fault) => (emulator.request_id(), Err(fault)),
-    };
-    let (status, error_type, body) = match reply {
-        Ok(body) => (StatusCode::OK, None, body),
-        Err(Fault { status, error_type, message }) => {
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            (
-                status,
-                Some([(ERROR_TYPE, format!("{error_type}{ERROR_NAMESPACE}"))]),
-                json!({ "message": message }),
-            )
-        }
+    let (request_id, mut response) = match accept(&method, uri.path(), body).await {
+        Ok(accepted) => answer(&emulator, signed_for(&headers), accepted).await,
+        Err(fault) => (emulator.request_id(), rejected(&fault)),
     };
     // The date is the emulator's, which may live on scaled time: clients correct their clocks by it.
     let date = emulator.clock().now().to_chrono().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
-    let json = "application/json".to_owned();
-    let headers = [(header::CONTENT_TYPE, json), (header::DATE, date), (REQUEST_ID, request_id)];
-    (status, headers, error_type, body.to_string()).into_response()
+    for (name, value) in [(header::DATE, date), (REQUEST_ID, request_id)] {
+        response.headers_mut().extend(HeaderValue::try_from(value).map(|value| (name, value)));
+    }
+    response
 }
 
 /// The Region that a request was signed for; nothing if it was not signed. Source: AWS Signature Version 4, the credential
@@ -131,29 +107,40 @@ fn signed_for(headers: &HeaderMap) -> &str {
     scope.split('/').nth(2).unwrap_or_default()
 }
 
-/// Model, input tokens and output reservation of a request that is well-formed.
-async fn accept(method: &Method, path: &str, body: Body) -> std::result::Result<(String, u64, u64), Fault> {
-    let model = model_of(method, path)?;
+/// A request that is well-formed.
+struct Accepted {
+    operation: Operation,
+    model: String,
+    format: Format,
+    asked: Asked,
+}
+
+async fn answer(emulator: &Emulator, region: &str, accepted: Accepted) -> (String, Response) {
+    let Accepted { operation, model, format, asked } = accepted;
+    let (clock, arrived) = (emulator.clock(), emulator.clock().now());
+    let admitted = emulator.admit(Route { model: &model, region }, asked).await;
+    let (Exchange { request_id, answer, wording }, until_answer) = admitted;
+    let (outcome, ends) = (outcome(answer, wording), clock.now() + until_answer);
+    let latency_ms = (ends - arrived).as_millis() as u64;
+    let outcome = outcome.map(|(usage, cut_off)| Answered { usage, cut_off, latency_ms });
+    let response = match (operation, outcome) {
+        (Operation::ConverseStream | Operation::InvokeModelWithResponseStream, Ok(answer)) => {
+            streamed(format, &answer, clock, until_answer)
+        }
+        (_, outcome) => {
+            clock.sleep_until(ends).await;
+            outcome.map_or_else(|fault| rejected(&fault), |answer| whole(operation, format, &answer))
+        }
+    };
+    (request_id, response)
+}
+
+async fn accept(method: &Method, path: &str, body: Body) -> std::result::Result<Accepted, Fault> {
+    let (operation, model) = Operation::of(method, path)?;
     let body = to_bytes(body, MAX_BODY).await.map_err(|_| {
         let message = format!("The request body is incomplete, or longer than {MAX_BODY} bytes.");
         Fault::new(413, "RequestEntityTooLargeException", message)
     })?;
-    let (input_tokens, max_tokens) = parse_converse(&body)?;
-    Ok((model, input_tokens, max_tokens))
-}
-
-/// Model ids come percent-encoded (boto3, the SDKs) or as plain ARNs with slashes (curl), so a route pattern would
-/// not do.
-fn model_of(method: &Method, path: &str) -> std::result::Result<String, Fault> {
-    let model = path.strip_prefix("/model/").and_then(|path| path.strip_suffix("/converse"));
-    let Some(model) = model.filter(|_| method == Method::POST) else {
-        let message = "The emulator serves POST /model/{modelId}/converse only.";
-        return Err(Fault::new(404, "UnknownOperationException", message));
-    };
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".:/_-".contains(&byte);
-    let model = percent_decode_str(model).decode_utf8().ok();
-    model
-        .filter(|model| (1..=MAX_MODEL_ID).contains(&model.len()) && model.bytes().all(allowed))
-        .map(Into::into)
-        .ok_or_else(|| Fault::validation("The provided model identifier is invalid."))
+    let (format, asked) = Format::parse(operation, &body)?;
+    Ok(Accepted { operation, model, format, asked })
 }

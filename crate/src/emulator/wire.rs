@@ -1,4 +1,4 @@
-//! The wire format of Converse (restJson1), and of its errors.
+//! Requests, answers and errors of Converse (restJson1).
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -68,8 +68,8 @@ pub(crate) fn checked_max_tokens(asked: Option<i64>) -> Result<u64, Fault> {
     }
 }
 
-/// Input tokens and output reservation of a Converse request. Only text counts; other content is ignored.
-pub(super) fn parse_converse(body: &[u8]) -> Result<(u64, u64), Fault> {
+/// A Converse request. Only text counts; other content is ignored.
+pub(super) fn parse_converse(body: &[u8]) -> Result<Asked, Fault> {
     let request: ConverseRequest = serde_json::from_slice(body).map_err(|cause| {
         Fault::validation(format!("The request body is not a valid Converse request: {cause}"))
     })?;
@@ -81,26 +81,42 @@ pub(super) fn parse_converse(body: &[u8]) -> Result<(u64, u64), Fault> {
     let max_tokens = checked_max_tokens(request.inference_config.and_then(|config| config.max_tokens))?;
     let blocks = request.messages.iter().flat_map(|message| &message.content).chain(&request.system);
     let text_bytes = blocks.filter_map(|block| block.text.as_deref()).map(str::len).sum();
-    Ok((emulated_input_tokens(text_bytes), max_tokens))
+    Ok(Asked { input_tokens: emulated_input_tokens(text_bytes), max_tokens })
 }
 
-/// The body of a successful Converse response.
-pub(super) fn converse_response(usage: Usage, cut_off: bool, latency_ms: u64) -> Value {
-    let Usage { input_tokens, output_tokens, .. } = usage;
-    json!({
-        "metrics": { "latencyMs": latency_ms },
-        "output": { "message": { "content": [{ "text": text_of(output_tokens) }], "role": "assistant" } },
-        "stopReason": if cut_off { "max_tokens" } else { "end_turn" },
-        "usage": {
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) input_tokens: u64,
+    /// What it reserves for output.
+    pub(crate) max_tokens: u64,
+}
+
+/// What a successful answer tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answered {
+    pub(super) usage: Usage,
+    pub(super) cut_off: bool,
+    pub(super) latency_ms: u64,
+}
+
+impl Answered {
+    pub(super) fn text(&self) -> String {
+        vec!["ok"; self.usage.output_tokens as usize].join(" ")
+    }
+
+    pub(super) fn stop_reason(&self) -> &'static str {
+        if self.cut_off { "max_tokens" } else { "end_turn" }
+    }
+
+    pub(super) fn usage_json(&self) -> Value {
+        let Usage { input_tokens, output_tokens, .. } = self.usage;
+        json!({
             "inputTokens": input_tokens,
             "outputTokens": output_tokens,
             "totalTokens": input_tokens + output_tokens,
-        },
-    })
-}
-
-fn text_of(tokens: u64) -> String {
-    vec!["ok"; tokens as usize].join(" ")
+        })
+    }
 }
 
 #[derive(Deserialize)]

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::{Request, Response};
 use crate::Emulator;
-use crate::emulator::{Fault, Route, checked_max_tokens, emulated_input_tokens, outcome};
+use crate::emulator::{Asked, Fault, Route, checked_max_tokens, emulated_input_tokens, outcome};
 
 /// An [`Emulator`] in this process: no HTTP, and any clock, a virtual one included.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ impl Simulated {
             Ok(max_tokens) => {
                 let input_tokens = emulated_input_tokens(request.prompt.len());
                 let route = Route { model: &request.model, region: Self::REGION };
-                let exchange = self.emulator.converse(route, input_tokens, max_tokens).await;
+                let exchange = self.emulator.converse(route, Asked { input_tokens, max_tokens }).await;
                 (exchange.request_id, outcome(exchange.answer, exchange.wording))
             }
             Err(fault) => (self.emulator.request_id(), Err(fault)),

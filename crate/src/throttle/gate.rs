@@ -67,6 +67,12 @@ impl Gate {
         Ok(Cost { reserved, most: reserved.max(settled_tokens(all_output, self.burndown)) })
     }
 
+    /// The most tokens that a request may reserve.
+    pub(super) fn most_tokens(&self) -> u64 {
+        let of_tokens = self.quotas.iter().filter(|(kind, _)| *kind != QuotaKind::Requests);
+        of_tokens.map(|(_, guard)| guard.ceiling()).min().unwrap_or(u64::MAX)
+    }
+
     /// When a request of `cost` may be worth another look: now if it is safe under all quotas, `None` if only the end of
     /// another request helps.
     pub(super) fn opens_at(&mut self, now: Timestamp, cost: Cost) -> Option<Timestamp> {

@@ -30,7 +30,8 @@ impl Outcome {
     pub fn of(status: Option<u16>, error_type: Option<&str>, error: Option<&str>) -> Self {
         let message = error.unwrap_or_default().to_lowercase();
         let throttling = match error_type {
-            Some(error_type) => error_type.starts_with("ThrottlingException"),
+            // Streams spell it with a small letter.
+            Some(error_type) => error_type.to_lowercase().starts_with("throttlingexception"),
             None => message.contains("throttlingexception") || status == Some(429),
         };
         match status {
@@ -89,6 +90,7 @@ mod tests {
             (Some(200), None, None, Outcome::Admitted),
             (Some(429), Some(throttled), Some("Too many tokens, please wait before trying again."), tokens()),
             (Some(400), Some("ThrottlingException"), Some("Too many tokens, please wait"), tokens()),
+            (None, Some("throttlingException"), Some("Too many tokens, please wait"), tokens()),
             (
                 Some(429),
                 Some("ThrottlingException"),

@@ -3,6 +3,7 @@
 
 mod clients;
 mod ends;
+mod layer;
 mod queue;
 mod spread;
 mod verdict;

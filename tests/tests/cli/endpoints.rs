@@ -64,7 +64,7 @@ async fn what_answers_is_not_bedrock() {
     fails(&answering(cut_off), "not as Bedrock does", "no proxy answers").await;
     let interrupted = format!("HTTP/1.1 200 .\r\ncontent-type: {JSON}\r\ncontent-length: 500\r\n\r\n{{");
     fails(&answering(interrupted), "", "").await;
-    fails(&answering("SSH-2.0-OpenSSH_9.6\r\n".into()), "", "").await;
+    fails(&answering("SSH-2.0-OpenSSH_9.6\r\n"), "", "").await;
 }
 
 #[tokio::test]

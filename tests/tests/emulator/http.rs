@@ -102,7 +102,14 @@ fn hostile_requests_get_an_aws_error_and_do_no_harm() {
             "400",
             "validationexception",
         ),
-        (post("/model/m/invoke", text.as_bytes()), "404", "unknownoperationexception"),
+        (post("/model/m/invoke", b"not json"), "400", "validationexception"),
+        (
+            post("/model/m/invoke", br#"{"anthropic_version": "x", "messages": [{"content": "hi"}]}"#),
+            "400",
+            "validationexception",
+        ),
+        (post("/model/m/converse-stream", b"{}"), "400", "validationexception"),
+        (post("/model/m/listen", text.as_bytes()), "404", "unknownoperationexception"),
         (post("/", b""), "404", "unknownoperationexception"),
         (
             b"GET /model/m/converse HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".to_vec(),

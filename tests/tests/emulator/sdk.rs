@@ -158,12 +158,8 @@ async fn transport_failures_name_their_kind() {
         (refusing(), "DispatchFailure", "no connection"),
         ("http://nowhere.localhost:1".into(), "DispatchFailure", ""),
         (answering(String::new()), "DispatchFailure", "no connection"),
-        (
-            answering("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{".into()),
-            "ResponseError",
-            "not as Bedrock",
-        ),
-        (answering("garbage\r\n\r\n".into()), "DispatchFailure", "no connection"),
+        (answering("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"), "ResponseError", "not as Bedrock"),
+        (answering("garbage\r\n\r\n"), "DispatchFailure", "no connection"),
     ];
     for (url, error_type, what) in cases {
         let endpoint = client(&url).await;
