@@ -8,8 +8,10 @@ mod wire;
 
 pub use config::{EmulatorConfig, Wording};
 pub use server::EmulatorServer;
-pub use service::{Answer, Latency, Service};
-pub(crate) use wire::{Fault, checked_max_tokens, outcome};
+pub use service::{Answer, Answers, Latency, Service};
+pub(crate) use wire::{
+    Fault, checked_max_tokens, converse_response, fault_response, outcome, parse_converse,
+};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -68,6 +70,11 @@ impl Emulator {
     /// What it was made from: what it really enforces, unless that was given as limiters.
     pub fn config(&self) -> EmulatorConfig {
         self.service().config().clone()
+    }
+
+    /// What it has answered so far.
+    pub fn answers(&self) -> Answers {
+        self.service().answers()
     }
 
     /// The clock it lives on.

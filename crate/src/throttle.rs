@@ -1,10 +1,12 @@
 //! The throttle: the [`Limiter`](crate::Limiter)s of a client's quotas, in front of that client.
 
+mod estimate;
 mod gate;
 mod guard;
 mod known;
 mod reservation;
 
+pub use estimate::{RequestSize, TokenEstimator};
 pub use gate::ThrottleStats;
 pub use known::ThrottleSettings;
 pub use reservation::Reservation;
@@ -14,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use self::gate::Gate;
-use crate::{Clock, Result, Verdict};
+use crate::{Clock, Result, Timestamp, Verdict};
 
 /// Keeps a client under its quotas: each request waits until the service will surely admit it.
 ///
@@ -109,6 +111,16 @@ impl Throttle {
                 None => self.shared.ended.notified().await,
             }
         }
+    }
+
+    /// Takes every quota for used up until `at`: for a client that starts again and does not know what it has sent.
+    pub fn used_up_until(&self, at: Timestamp) {
+        self.shared.gate().use_up(at);
+    }
+
+    /// The most tokens that one request can reserve, if there is a quota of tokens.
+    pub fn largest_request(&self) -> Option<u64> {
+        self.shared.gate().largest_request()
     }
 
     /// What it has done so far, and whether a 429 has made it cautious.

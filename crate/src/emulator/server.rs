@@ -7,10 +7,9 @@ use axum::extract::State;
 use axum::http::{HeaderName, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
-use serde_json::json;
 use tokio::runtime::Runtime;
 
-use super::wire::{Fault, converse_response, outcome, parse_converse};
+use super::wire::{Fault, converse_response, fault_response, outcome, parse_converse};
 use super::{Emulator, Exchange};
 use crate::{Error, Result};
 
@@ -99,13 +98,10 @@ async fn handle(State(emulator): State<Arc<Emulator>>, method: Method, uri: Uri,
     };
     let (status, error_type, body) = match reply {
         Ok(body) => (StatusCode::OK, None, body),
-        Err(Fault { status, error_type, message }) => {
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            (
-                status,
-                Some([(ERROR_TYPE, format!("{error_type}{ERROR_NAMESPACE}"))]),
-                json!({ "message": message }),
-            )
+        Err(fault) => {
+            let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let error_type = format!("{}{ERROR_NAMESPACE}", fault.error_type);
+            (status, Some([(ERROR_TYPE, error_type)]), fault_response(&fault))
         }
     };
     // The date is the emulator's, which may live on scaled time: clients correct their clocks by it.

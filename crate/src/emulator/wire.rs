@@ -69,7 +69,7 @@ pub(crate) fn checked_max_tokens(asked: Option<i64>) -> Result<u64, Fault> {
 }
 
 /// Input tokens and output reservation of a Converse request. Only text counts; other content is ignored.
-pub(super) fn parse_converse(body: &[u8]) -> Result<(u64, u64), Fault> {
+pub(crate) fn parse_converse(body: &[u8]) -> Result<(u64, u64), Fault> {
     let request: ConverseRequest = serde_json::from_slice(body).map_err(|cause| {
         Fault::validation(format!("The request body is not a valid Converse request: {cause}"))
     })?;
@@ -85,7 +85,7 @@ pub(super) fn parse_converse(body: &[u8]) -> Result<(u64, u64), Fault> {
 }
 
 /// The body of a successful Converse response.
-pub(super) fn converse_response(usage: Usage, cut_off: bool, latency_ms: u64) -> Value {
+pub(crate) fn converse_response(usage: Usage, cut_off: bool, latency_ms: u64) -> Value {
     let Usage { input_tokens, output_tokens, .. } = usage;
     json!({
         "metrics": { "latencyMs": latency_ms },
@@ -97,6 +97,11 @@ pub(super) fn converse_response(usage: Usage, cut_off: bool, latency_ms: u64) ->
             "totalTokens": input_tokens + output_tokens,
         },
     })
+}
+
+/// The body of an error response.
+pub(crate) fn fault_response(fault: &Fault) -> Value {
+    json!({ "message": fault.message })
 }
 
 fn text_of(tokens: u64) -> String {

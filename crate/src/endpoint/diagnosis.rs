@@ -32,6 +32,11 @@ impl Diagnosis {
         Self { what: what.into(), remedy: remedy.into() }
     }
 
+    /// Whether the credentials have to be renewed before any request can pass.
+    pub(crate) fn is_about_signing_in(&self) -> bool {
+        self.remedy.contains(SIGN_IN)
+    }
+
     pub(super) fn no_region() -> Self {
         Self::new(
             "no AWS Region is configured",

@@ -116,6 +116,20 @@ impl Gate {
         }
     }
 
+    /// Everything is used until `at`, and then as if it had been used at that instant.
+    pub(super) fn use_up(&mut self, at: Timestamp) {
+        for (_, guard) in &mut self.quotas {
+            let all = guard.ceiling();
+            guard.hold(all);
+            guard.end(at, all, all, 0.0);
+        }
+    }
+
+    pub(super) fn largest_request(&self) -> Option<u64> {
+        let of_tokens = self.quotas.iter().filter(|(kind, _)| *kind != QuotaKind::Requests);
+        of_tokens.map(|(_, guard)| guard.ceiling()).min()
+    }
+
     pub(super) fn stats(&self, now: Timestamp) -> ThrottleStats {
         let until = self.quotas.iter().filter_map(|(_, guard)| guard.cautious_until());
         ThrottleStats { cautious_until: until.filter(|until| *until > now).max(), ..self.stats }

@@ -1,0 +1,307 @@
+use std::collections::BTreeMap;
+use std::future::{Future, pending};
+use std::panic::resume_unwind;
+use std::pin::pin;
+
+use tokio::task::{JoinError, JoinSet};
+
+use super::ending::{ATTEMPTS, Next};
+use super::job::Job;
+use super::record::Record;
+use super::{Batch, BatchEnd, BatchProgress, BatchReport};
+use crate::{
+    Clock, Diagnosis, Endpoint, Error, MODEL_MAX_TOKENS, Outcome, RawResponse, Reservation, Result, Throttle,
+    Timestamp, Usage,
+};
+
+/// What a program that died has sent may be admitted until so long after the next one has started, in seconds.
+const STILL_UNDER_WAY_S: f64 = 5.0;
+/// A batch is given up after so many failures in a row that are not the single request's.
+const FAILURES_IN_A_ROW: u32 = 20;
+
+/// A request that has not ended.
+#[derive(Debug)]
+struct Open {
+    job: Job,
+    attempts: u32,
+}
+
+/// An attempt that has ended.
+struct Ended {
+    open: Open,
+    answer: RawResponse,
+    tokens_at_most: u64,
+}
+
+struct Run<'a> {
+    batch: Batch,
+    endpoint: &'a Endpoint,
+    throttle: &'a Throttle,
+    clock: Clock,
+    /// The next to be sent, once the throttle lets it pass.
+    next: Option<Open>,
+    /// Those that may be sent again, by when and by their line.
+    resting: BTreeMap<(Timestamp, u64), Open>,
+    under_way: JoinSet<Ended>,
+    is_all_read: bool,
+    /// The most that was used so far, and the most that what is under way may use.
+    tokens_used: u64,
+    tokens_under_way: u64,
+    failures_in_a_row: u32,
+    last_failure: Option<Diagnosis>,
+}
+
+impl Batch {
+    /// Sends what is not answered, under the quotas of `throttle`, until all has ended or `stop` completes; then it sends
+    /// nothing more and waits for what is under way. `clock` is the endpoint's. `listener` is called after every change.
+    ///
+    /// If the output was there before, the quotas are taken for used up at first: nobody knows what an earlier run
+    /// had under way when it ended.
+    pub async fn run(
+        mut self,
+        endpoint: &Endpoint,
+        throttle: &Throttle,
+        clock: Clock,
+        stop: impl Future<Output = ()>,
+        mut listener: impl FnMut(&BatchProgress),
+    ) -> (BatchReport, BatchEnd) {
+        let started = clock.now();
+        match self.journal.begin() {
+            Ok(true) => throttle.used_up_until(started.plus_seconds(STILL_UNDER_WAY_S)),
+            Ok(false) => {}
+            Err(error) => return (self.report(0.0), BatchEnd::Failed(error)),
+        }
+        let mut run = Run::new(self, endpoint, throttle, clock);
+        let mut end = run.send_all(stop, &mut listener).await.unwrap_or_else(BatchEnd::Failed);
+        while let Some(ended) = run.under_way.join_next().await {
+            let recorded = run.record(ended);
+            listener(&run.batch.progress);
+            if let (Err(error), false) = (recorded, matches!(end, BatchEnd::Failed(_))) {
+                end = BatchEnd::Failed(error);
+            }
+        }
+        (run.batch.report(clock.now().seconds_since(started) / 60.0), end)
+    }
+}
+
+impl<'a> Run<'a> {
+    fn new(batch: Batch, endpoint: &'a Endpoint, throttle: &'a Throttle, clock: Clock) -> Self {
+        Self {
+            tokens_used: batch.progress.input_tokens + batch.progress.output_tokens,
+            batch,
+            endpoint,
+            throttle,
+            clock,
+            next: None,
+            resting: BTreeMap::new(),
+            under_way: JoinSet::new(),
+            is_all_read: false,
+            tokens_under_way: 0,
+            failures_in_a_row: 0,
+            last_failure: None,
+        }
+    }
+
+    async fn send_all(
+        &mut self,
+        stop: impl Future<Output = ()>,
+        listener: &mut impl FnMut(&BatchProgress),
+    ) -> Result<BatchEnd> {
+        let mut stop = pin!(stop);
+        loop {
+            self.choose()?;
+            if self.next.is_none() && self.resting.is_empty() && self.under_way.is_empty() {
+                return Ok(BatchEnd::Complete);
+            }
+            let wanted = self.wanted()?;
+            let rested = self.resting.first_key_value().filter(|_| self.next.is_none());
+            tokio::select! {
+                biased;
+                () = &mut stop => return Ok(BatchEnd::Interrupted),
+                Some(ended) = self.under_way.join_next() => self.record(ended)?,
+                reserved = reserve(self.throttle, wanted) => match reserved {
+                    Ok(reservation) => self.send(reservation),
+                    Err(reason) => self.refuse(reason)?,
+                },
+                () = until(self.clock, rested.map(|((at, _), _)| *at)) => {}
+            }
+            listener(&self.batch.progress);
+        }
+    }
+
+    /// Takes the next request: one that has rested, or else a new one if not too many are open.
+    fn choose(&mut self) -> Result<()> {
+        if self.next.is_some() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        if let Some(rested) = self.resting.first_entry().filter(|entry| entry.key().0 <= now) {
+            self.next = Some(rested.remove());
+        } else if !self.is_all_read
+            && self.under_way.len() + self.resting.len() < self.batch.settings.concurrency
+        {
+            self.next = self.batch.next_job()?.map(|job| Open { job, attempts: 0 });
+            self.is_all_read = self.next.is_none();
+        }
+        Ok(())
+    }
+
+    /// The input and output tokens that the next request reserves, or why it cannot be sent; `None` if there is none, or if
+    /// the budget allows it only once others have used less than they might.
+    fn wanted(&self) -> Result<Option<std::result::Result<(u64, u64), String>>> {
+        let Some(Open { job, .. }) = &self.next else { return Ok(None) };
+        if let Err(reason) = &job.body {
+            return Ok(Some(Err(reason.clone())));
+        }
+        let most = job.tokens_at_most();
+        let budget = self.batch.settings.budget_tokens.unwrap_or(u64::MAX);
+        if most <= budget.saturating_sub(self.tokens_used + self.tokens_under_way) {
+            let (estimator, max_tokens) = (&self.batch.estimator, job.max_tokens());
+            let room = self.throttle.largest_request().map_or(u64::MAX, |all| all.saturating_sub(max_tokens));
+            let input_tokens = estimator.to_reserve(job.size).min(room).max(estimator.expected(job.size));
+            return Ok(Some(Ok((input_tokens, max_tokens))));
+        }
+        if !self.under_way.is_empty() {
+            return Ok(None);
+        }
+        Err(Error::budget(format!(
+            "the next request might use {most} tokens, and {} of the budget of {budget} are used; raise --budget-tokens \
+             to go on",
+            self.tokens_used
+        )))
+    }
+
+    fn send(&mut self, reservation: Reservation) {
+        let Some(mut open) = self.next.take() else { return };
+        open.attempts += 1;
+        self.batch.progress.sent += 1;
+        let tokens_at_most = open.job.tokens_at_most();
+        self.tokens_under_way += tokens_at_most;
+        let endpoint = self.endpoint.clone();
+        self.under_way.spawn(async move {
+            let answer = exchange(&endpoint, &open.job, reservation).await;
+            Ended { open, answer, tokens_at_most }
+        });
+    }
+
+    /// The next request cannot be sent.
+    fn refuse(&mut self, reason: String) -> Result<()> {
+        let Some(Open { job, attempts }) = self.next.take() else { return Ok(()) };
+        let reason = match job.size.max_tokens {
+            None if job.body.is_ok() => format!(
+                "{reason} (inferenceConfig.maxTokens is not set, and a model may then answer with {MODEL_MAX_TOKENS} tokens)"
+            ),
+            _ => reason,
+        };
+        self.write(&[Record::not_sent(job, attempts, Some(reason), &self.batch.endpoint)])
+    }
+
+    /// Takes in an attempt that has ended, and all others that have by now, so that they are synced together.
+    fn record(&mut self, ended: std::result::Result<Ended, JoinError>) -> Result<()> {
+        let mut records = Vec::new();
+        let mut stop = Ok(());
+        let mut next = Some(ended);
+        while let Some(ended) = next {
+            let ended = ended.unwrap_or_else(|fault| resume_unwind(fault.into_panic()));
+            match self.judge(ended) {
+                Ok(record) => records.extend(record),
+                Err(error) => stop = Err(error),
+            }
+            next = self.under_way.try_join_next();
+        }
+        self.write(&records).and(stop)
+    }
+
+    /// What remains of an attempt: a record if the request has ended.
+    fn judge(&mut self, Ended { open, answer, tokens_at_most }: Ended) -> Result<Option<Record>> {
+        let RawResponse { response, body } = answer;
+        let outcome = Outcome::of(response.status, response.error_type.as_deref(), response.error.as_deref());
+        self.tokens_under_way -= tokens_at_most;
+        self.tokens_used += match response.usage {
+            Some(usage) => usage.input_tokens + usage.cache_write_tokens + usage.output_tokens,
+            None if outcome.is_throttled() => 0,
+            None => tokens_at_most,
+        };
+        self.batch.progress.throttled += u64::from(outcome.is_throttled());
+        match Next::after(open.attempts, self.endpoint, &open.job.model, &response) {
+            Next::Answered => {
+                if let Some(usage) = response.usage {
+                    self.batch.estimator.learn(open.job.size, input_tokens(usage, body.as_ref()));
+                }
+                Ok(Some(Record::of(open.job, open.attempts, response, body, &self.batch.endpoint)))
+            }
+            Next::Again(rest) => {
+                self.resting.insert((self.clock.now() + rest, open.job.line), open);
+                Ok(None)
+            }
+            Next::Failed => {
+                self.last_failure = self.endpoint.diagnose(&open.job.model, &response);
+                Ok(Some(Record::of(open.job, open.attempts, response, None, &self.batch.endpoint)))
+            }
+            Next::Stop(error) => Err(error),
+        }
+    }
+
+    /// Writes what has ended, and gives up if that says that nothing else will do better.
+    fn write(&mut self, records: &[Record]) -> Result<()> {
+        self.batch.journal.append(records)?;
+        for record in records {
+            self.batch.progress.count(record);
+            self.batch.failures.add(record);
+            let is_answered = record.error.is_none();
+            if is_answered {
+                self.failures_in_a_row = 0;
+            } else if record.attempts == ATTEMPTS || self.batch.progress.answered == 0 {
+                self.failures_in_a_row += 1;
+            }
+        }
+        match records.last().and_then(|record| record.error.as_ref()) {
+            Some(error) if self.failures_in_a_row >= FAILURES_IN_A_ROW => {
+                let reason =
+                    self.last_failure.take().map_or_else(|| error.clone(), |failure| failure.to_string());
+                Err(Error::setup(format!("{} requests in a row failed: {reason}", self.failures_in_a_row)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Sends a request and tells the throttle how it ended.
+async fn exchange(endpoint: &Endpoint, job: &Job, reservation: Reservation) -> RawResponse {
+    let body = job.body.as_ref().ok().cloned().unwrap_or_default();
+    let answer = endpoint.send_json(&job.model, &body).await;
+    let RawResponse { response, .. } = &answer;
+    let outcome = Outcome::of(response.status, response.error_type.as_deref(), response.error.as_deref());
+    match (outcome, response.usage) {
+        (Outcome::Throttled(_), _) => reservation.throttled(outcome.named()),
+        (Outcome::Admitted, Some(usage)) => reservation.settle(usage),
+        (Outcome::Admitted | Outcome::Failed, _) => reservation.unknown(),
+    }
+    answer
+}
+
+async fn reserve(
+    throttle: &Throttle,
+    wanted: Option<std::result::Result<(u64, u64), String>>,
+) -> std::result::Result<Reservation, String> {
+    match wanted {
+        Some(Ok((input_tokens, max_tokens))) => {
+            throttle.acquire(input_tokens, max_tokens).await.map_err(|never| never.to_string())
+        }
+        Some(Err(reason)) => Err(reason),
+        None => pending().await,
+    }
+}
+
+async fn until(clock: Clock, at: Option<Timestamp>) {
+    match at {
+        Some(at) => clock.sleep_until(at).await,
+        None => pending().await,
+    }
+}
+
+/// All input tokens, also those that were read from the prompt cache, of which [`Usage`] says nothing.
+fn input_tokens(usage: Usage, body: Option<&serde_json::Value>) -> u64 {
+    let from_cache = body.and_then(|body| body["usage"]["cacheReadInputTokens"].as_u64());
+    usage.input_tokens + usage.cache_write_tokens + from_cache.unwrap_or(0)
+}
