@@ -7,11 +7,20 @@ use std::thread;
 /// # Panics
 /// If there is no free port.
 pub fn answering(response: String) -> String {
+    answering_each(move |_| response.clone())
+}
+
+/// Answers each request with the bytes that `respond` makes of its path and body, one after the other, and hangs up.
+/// Returns its URL.
+///
+/// # Panics
+/// If there is no free port.
+pub fn answering_each(mut respond: impl FnMut((String, Vec<u8>)) -> String + Send + 'static) -> String {
     let (listener, url) = listen();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             // Whoever hangs up early gets no answer.
-            let _ = answer(stream, response.as_bytes());
+            let _ = answer(stream, &mut respond);
         }
     });
     url
@@ -39,16 +48,20 @@ fn listen() -> (TcpListener, String) {
     (listener, url)
 }
 
-fn answer(stream: TcpStream, response: &[u8]) -> std::io::Result<()> {
+fn answer(stream: TcpStream, respond: &mut impl FnMut((String, Vec<u8>)) -> String) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut length = 0;
+    let mut path = String::new();
     let mut line = String::new();
     while reader.read_line(&mut line)? > 2 {
-        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+        if path.is_empty() {
+            path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+        } else if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse().unwrap_or(0);
         }
         line.clear();
     }
-    std::io::copy(&mut (&mut reader).take(length), &mut std::io::sink())?;
-    reader.into_inner().write_all(response)
+    let mut body = Vec::new();
+    (&mut reader).take(length).read_to_end(&mut body)?;
+    reader.into_inner().write_all(respond((path, body)).as_bytes())
 }

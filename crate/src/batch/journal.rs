@@ -32,6 +32,9 @@ impl Journal {
             let advice = "name a file that can be written, or a new one";
             Error::output(format!("cannot open {} ({advice})", path.display())).because(cause)
         };
+        if !path.is_file() {
+            return Err(unable(std::io::Error::other("not a regular file")));
+        }
         let mut file = OpenOptions::new().read(true).append(true).open(path).map_err(unable)?;
         lock(&file, path)?;
         let mut lines = Lines::of(file.try_clone().map_err(unable)?, path);
