@@ -8,7 +8,7 @@ mod wire;
 
 pub use config::{EmulatorConfig, Wording};
 pub use server::EmulatorServer;
-pub use service::{Answer, Answers, Latency, Service};
+pub use service::{Answer, Latency, Service};
 pub(crate) use wire::{
     Fault, checked_max_tokens, converse_response, fault_response, outcome, parse_converse,
 };
@@ -34,7 +34,19 @@ pub fn emulated_input_tokens(text_bytes: usize) -> u64 {
 #[derive(Debug)]
 pub struct Emulator {
     service: Mutex<Service>,
+    answers: Mutex<Answers>,
     clock: Clock,
+}
+
+/// How many requests got which answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// Passed every quota.
+    pub admitted: u64,
+    /// Were rejected by a quota.
+    pub throttled: u64,
+    /// Failed for reasons of the service's own.
+    pub unavailable: u64,
 }
 
 /// One answered request, as the transport passes it on.
@@ -51,7 +63,7 @@ impl Emulator {
     /// # Errors
     /// A usage error if `config` is out of range.
     pub fn new(config: EmulatorConfig, clock: Clock) -> Result<Self> {
-        Ok(Self { service: Mutex::new(Service::new(config)?), clock })
+        Ok(Self::of(Service::new(config)?, clock))
     }
 
     /// An emulator that enforces limiters of any kind, such as those of another library, instead of the quotas in
@@ -64,7 +76,11 @@ impl Emulator {
         limiters: Vec<(QuotaKind, Box<dyn Limiter + Send>)>,
         clock: Clock,
     ) -> Result<Self> {
-        Ok(Self { service: Mutex::new(Service::enforcing(config, limiters)?), clock })
+        Ok(Self::of(Service::enforcing(config, limiters)?, clock))
+    }
+
+    fn of(service: Service, clock: Clock) -> Self {
+        Self { service: Mutex::new(service), answers: Mutex::default(), clock }
     }
 
     /// What it was made from: what it really enforces, unless that was given as limiters.
@@ -74,7 +90,7 @@ impl Emulator {
 
     /// What it has answered so far.
     pub fn answers(&self) -> Answers {
-        self.service().answers()
+        *self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The clock it lives on.
@@ -96,8 +112,18 @@ impl Emulator {
         };
         self.clock.sleep(latency.until_admission).await;
         let answer = self.service().admit(self.clock.now(), latency.until_answer, input_tokens, max_tokens);
+        self.count(answer);
         self.clock.sleep(latency.until_answer).await;
         Exchange { request_id, answer, wording }
+    }
+
+    fn count(&self, answer: Answer) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        match answer {
+            Answer::Admitted { .. } => answers.admitted += 1,
+            Answer::Throttled(_) => answers.throttled += 1,
+            Answer::Unavailable => answers.unavailable += 1,
+        }
     }
 
     pub(crate) fn request_id(&self) -> String {

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use self::bedrock::Bedrock;
 use self::simulated::Simulated;
-use crate::{Clock, Emulator, Result, Timestamp, Usage};
+use crate::{Clock, Emulator, Outcome, Result, Timestamp, Usage};
 
 /// A request, as the tester wants it.
 #[derive(Clone, Debug)]
@@ -45,6 +45,13 @@ pub struct Response {
     pub request_id: Option<String>,
     /// Tokens used, if the response reported them.
     pub usage: Option<Usage>,
+}
+
+impl Response {
+    /// What it says about a quota.
+    pub fn outcome(&self) -> Outcome {
+        Outcome::of(self.status, self.error_type.as_deref(), self.error.as_deref())
+    }
 }
 
 /// What came of a request whose body was given as JSON.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bedrock_tpm::{
     Batch, BatchEnd, BatchReport, BatchSettings, Clock, EMBEDDED, Emulator, EmulatorConfig, Endpoint,
-    Mechanism, MechanismId, Refund, Throttle, ThrottleSettings, Timestamp,
+    Mechanism, MechanismId, QuotaKind, Refund, Throttle, ThrottleSettings, Timestamp,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -126,14 +126,21 @@ proptest! {
 
     #[test]
     fn killed_at_any_moment_it_goes_on_without_a_429_and_answers_each_request_once(
-        id in 0..SAFE.len(),
+        id in 0..MechanismId::ALL.len(),
+        knows: bool,
         lives in prop::collection::vec((0.0..200.0_f64, 0..600_usize), 1..6),
         seed: u64,
         refund in prop_oneof![Just(Refund::AtEnd), Just(Refund::Never)],
         burndown in 1..6_u64,
     ) {
         in_virtual_time(async {
-            let world = World::new(60, EmulatorConfig { seed, refund, burndown, ..enforcing(SAFE[id]) });
+            let id = MechanismId::ALL[id];
+            let config = EmulatorConfig { seed, refund, burndown, ..enforcing(id) };
+            let mut world = World::new(60, config.clone());
+            if knows || !SAFE.contains(&id) {
+                let known = [(QuotaKind::Tokens, config.tokens), (QuotaKind::Requests, config.requests)];
+                world.quotas.quotas = known.into_iter().filter_map(|(kind, quota)| Some((kind, quota?))).collect();
+            }
             for (seconds, cut_off) in lives {
                 world.run_for(seconds).await;
                 // A kill may also leave a part of the line that was being written.

@@ -25,7 +25,7 @@ impl Next {
     /// After attempt number `attempts` of a request for `model`.
     pub(super) fn after(attempts: u32, endpoint: &Endpoint, model: &str, response: &Response) -> Self {
         let Some(diagnosis) = endpoint.diagnose(model, response) else { return Self::Answered };
-        let outcome = Outcome::of(response.status, response.error_type.as_deref(), response.error.as_deref());
+        let outcome = response.outcome();
         let is_denied = response.error_type.as_deref() == Some("AccessDeniedException");
         match (outcome, response.status) {
             (_, Some(401 | 403)) if !is_denied => Self::Stop(diagnosis.into()),

@@ -1,37 +1,18 @@
+mod ended;
+
 use std::collections::BTreeMap;
 use std::future::{Future, pending};
-use std::panic::resume_unwind;
 use std::pin::pin;
 
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 
-use super::ending::{ATTEMPTS, Next};
-use super::job::Job;
+use self::ended::{Ended, Open};
 use super::record::Record;
 use super::{Batch, BatchEnd, BatchProgress, BatchReport};
-use crate::{
-    Clock, Diagnosis, Endpoint, Error, MODEL_MAX_TOKENS, Outcome, RawResponse, Reservation, Result, Throttle,
-    Timestamp, Usage,
-};
+use crate::{Clock, Diagnosis, Endpoint, Error, MODEL_MAX_TOKENS, Reservation, Result, Throttle, Timestamp};
 
 /// What a program that died has sent may be admitted until so long after the next one has started, in seconds.
 const STILL_UNDER_WAY_S: f64 = 5.0;
-/// A batch is given up after so many failures in a row that are not the single request's.
-const FAILURES_IN_A_ROW: u32 = 20;
-
-/// A request that has not ended.
-#[derive(Debug)]
-struct Open {
-    job: Job,
-    attempts: u32,
-}
-
-/// An attempt that has ended.
-struct Ended {
-    open: Open,
-    answer: RawResponse,
-    tokens_at_most: u64,
-}
 
 struct Run<'a> {
     batch: Batch,
@@ -172,16 +153,10 @@ impl<'a> Run<'a> {
     }
 
     fn send(&mut self, reservation: Reservation) {
-        let Some(mut open) = self.next.take() else { return };
-        open.attempts += 1;
+        let Some(open) = self.next.take() else { return };
         self.batch.progress.sent += 1;
-        let tokens_at_most = open.job.tokens_at_most();
-        self.tokens_under_way += tokens_at_most;
-        let endpoint = self.endpoint.clone();
-        self.under_way.spawn(async move {
-            let answer = exchange(&endpoint, &open.job, reservation).await;
-            Ended { open, answer, tokens_at_most }
-        });
+        self.tokens_under_way += open.job.tokens_at_most();
+        self.under_way.spawn(open.attempt(self.endpoint.clone(), reservation));
     }
 
     /// The next request cannot be sent.
@@ -195,89 +170,6 @@ impl<'a> Run<'a> {
         };
         self.write(&[Record::not_sent(job, attempts, Some(reason), &self.batch.endpoint)])
     }
-
-    /// Takes in an attempt that has ended, and all others that have by now, so that they are synced together.
-    fn record(&mut self, ended: std::result::Result<Ended, JoinError>) -> Result<()> {
-        let mut records = Vec::new();
-        let mut stop = Ok(());
-        let mut next = Some(ended);
-        while let Some(ended) = next {
-            let ended = ended.unwrap_or_else(|fault| resume_unwind(fault.into_panic()));
-            match self.judge(ended) {
-                Ok(record) => records.extend(record),
-                Err(error) => stop = Err(error),
-            }
-            next = self.under_way.try_join_next();
-        }
-        self.write(&records).and(stop)
-    }
-
-    /// What remains of an attempt: a record if the request has ended.
-    fn judge(&mut self, Ended { open, answer, tokens_at_most }: Ended) -> Result<Option<Record>> {
-        let RawResponse { response, body } = answer;
-        let outcome = Outcome::of(response.status, response.error_type.as_deref(), response.error.as_deref());
-        self.tokens_under_way -= tokens_at_most;
-        self.tokens_used += match response.usage {
-            Some(usage) => usage.input_tokens + usage.cache_write_tokens + usage.output_tokens,
-            None if outcome.is_throttled() => 0,
-            None => tokens_at_most,
-        };
-        self.batch.progress.throttled += u64::from(outcome.is_throttled());
-        match Next::after(open.attempts, self.endpoint, &open.job.model, &response) {
-            Next::Answered => {
-                if let Some(usage) = response.usage {
-                    self.batch.estimator.learn(open.job.size, input_tokens(usage, body.as_ref()));
-                }
-                Ok(Some(Record::of(open.job, open.attempts, response, body, &self.batch.endpoint)))
-            }
-            Next::Again(rest) => {
-                self.resting.insert((self.clock.now() + rest, open.job.line), open);
-                Ok(None)
-            }
-            Next::Failed => {
-                self.last_failure = self.endpoint.diagnose(&open.job.model, &response);
-                Ok(Some(Record::of(open.job, open.attempts, response, None, &self.batch.endpoint)))
-            }
-            Next::Stop(error) => Err(error),
-        }
-    }
-
-    /// Writes what has ended, and gives up if that says that nothing else will do better.
-    fn write(&mut self, records: &[Record]) -> Result<()> {
-        self.batch.journal.append(records)?;
-        for record in records {
-            self.batch.progress.count(record);
-            self.batch.failures.add(record);
-            let is_answered = record.error.is_none();
-            if is_answered {
-                self.failures_in_a_row = 0;
-            } else if record.attempts == ATTEMPTS || self.batch.progress.answered == 0 {
-                self.failures_in_a_row += 1;
-            }
-        }
-        match records.last().and_then(|record| record.error.as_ref()) {
-            Some(error) if self.failures_in_a_row >= FAILURES_IN_A_ROW => {
-                let reason =
-                    self.last_failure.take().map_or_else(|| error.clone(), |failure| failure.to_string());
-                Err(Error::setup(format!("{} requests in a row failed: {reason}", self.failures_in_a_row)))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Sends a request and tells the throttle how it ended.
-async fn exchange(endpoint: &Endpoint, job: &Job, reservation: Reservation) -> RawResponse {
-    let body = job.body.as_ref().ok().cloned().unwrap_or_default();
-    let answer = endpoint.send_json(&job.model, &body).await;
-    let RawResponse { response, .. } = &answer;
-    let outcome = Outcome::of(response.status, response.error_type.as_deref(), response.error.as_deref());
-    match (outcome, response.usage) {
-        (Outcome::Throttled(_), _) => reservation.throttled(outcome.named()),
-        (Outcome::Admitted, Some(usage)) => reservation.settle(usage),
-        (Outcome::Admitted | Outcome::Failed, _) => reservation.unknown(),
-    }
-    answer
 }
 
 async fn reserve(
@@ -298,10 +190,4 @@ async fn until(clock: Clock, at: Option<Timestamp>) {
         Some(at) => clock.sleep_until(at).await,
         None => pending().await,
     }
-}
-
-/// All input tokens, also those that were read from the prompt cache, of which [`Usage`] says nothing.
-fn input_tokens(usage: Usage, body: Option<&serde_json::Value>) -> u64 {
-    let from_cache = body.and_then(|body| body["usage"]["cacheReadInputTokens"].as_u64());
-    usage.input_tokens + usage.cache_write_tokens + from_cache.unwrap_or(0)
 }

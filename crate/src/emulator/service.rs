@@ -26,7 +26,6 @@ pub struct Service {
     background: Option<Background>,
     settlements: BinaryHeap<Reverse<Settlement>>,
     latest: Timestamp,
-    answers: Answers,
 }
 
 /// How long a request takes, in time of the emulator's clock.
@@ -52,17 +51,6 @@ pub enum Answer {
     Throttled(QuotaKind),
     /// The service failed for reasons of its own.
     Unavailable,
-}
-
-/// How many requests got which answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Answers {
-    /// Passed every quota.
-    pub admitted: u64,
-    /// Were rejected by a quota.
-    pub throttled: u64,
-    /// Failed for reasons of the service's own.
-    pub unavailable: u64,
 }
 
 /// When the reservation of an admitted request is replaced by what it used. Ordered by `due`.
@@ -105,7 +93,6 @@ impl Service {
             background: Background::new(&config),
             settlements: BinaryHeap::new(),
             latest: Timestamp::EPOCH,
-            answers: Answers::default(),
             config,
         })
     }
@@ -113,11 +100,6 @@ impl Service {
     /// What it was made from: what it really enforces, unless that was given as limiters.
     pub fn config(&self) -> &EmulatorConfig {
         &self.config
-    }
-
-    /// What it has answered so far.
-    pub fn answers(&self) -> Answers {
-        self.answers
     }
 
     /// Draws how long the next request takes, and when within that it is admitted.
@@ -146,23 +128,6 @@ impl Service {
         max_tokens: u64,
     ) -> Answer {
         let now = self.advance(now);
-        let answer = self.decide(now, until_answer, input_tokens, max_tokens);
-        let count = match answer {
-            Answer::Admitted { .. } => &mut self.answers.admitted,
-            Answer::Throttled(_) => &mut self.answers.throttled,
-            Answer::Unavailable => &mut self.answers.unavailable,
-        };
-        *count += 1;
-        answer
-    }
-
-    fn decide(
-        &mut self,
-        now: Timestamp,
-        until_answer: Duration,
-        input_tokens: u64,
-        max_tokens: u64,
-    ) -> Answer {
         // All draws are made for every request, so that one answer does not shift the luck of the next request.
         let (fails, unlucky) = (self.rng.random::<f64>(), self.rng.random::<f64>());
         let wanted = self.rng.random_range(1..=LONGEST_ANSWER);

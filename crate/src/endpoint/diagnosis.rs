@@ -60,7 +60,7 @@ impl Diagnosis {
         let (kind, message) = (response.error_type.as_deref(), response.error.as_deref());
         let said = message.unwrap_or("no message");
         let text = said.to_lowercase();
-        match Outcome::of(response.status, kind, message) {
+        match response.outcome() {
             Outcome::Admitted => return None,
             Outcome::Throttled(by) => return Some(Self::throttled(by, region, said)),
             Outcome::Failed => {}

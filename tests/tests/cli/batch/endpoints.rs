@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{BATCH, answered, records, with_requests};
 use crate::endpoints::{JSON, aws, http};
-use crate::{FAILURE, VERDICT};
+use crate::{FAILURE, WRONG_USAGE};
 
 fn converse() -> String {
     let answer = json!({
@@ -135,13 +135,18 @@ async fn a_verdict_says_how_the_quota_is_enforced() {
     let bucket = Mechanism::per_minute(MechanismId::TokenBucket, 8_000);
     let server = serve(EmulatorConfig { tokens: Some(bucket), ..EmulatorConfig::default() });
     let program = with_requests(100);
+    let to = ["--endpoint-url", server.url(), "--time-scale", "60", "--json", "--verdict", "verdict.json"];
+    let to = [&BATCH[..], &to].concat();
     let trace = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/token-bucket.jsonl");
-    let verdict = program.run(&["analyze", trace, "--json"]).await;
-    assert_eq!(verdict.status, Some(VERDICT), "{verdict:?}");
+    let open = program.run(&["analyze", trace, "--json"]).await;
+    program.write("verdict.json", open.stdout);
+    program.run(&to).await.assert_failure(WRONG_USAGE, "a mechanism that `measure --json` has named");
+
+    let verdict = program.run(&["analyze", trace, "--json", "--confidence", "0.6"]).await;
     assert_eq!(verdict.json()["verdict"], "token_bucket");
     program.write("verdict.json", verdict.stdout);
-    let to = ["--endpoint-url", server.url(), "--time-scale", "60", "--json"];
-    let finished = program.run(&[&BATCH[..], &to, &["--verdict", "verdict.json"]].concat()).await;
+    let finished = program.run(&to).await;
     assert_eq!((finished.status, &finished.json()["throttled"]), (Some(0), &json!(0)), "{finished:?}");
     assert_eq!(answered(&program).len(), 100);
+    assert!(finished.json()["minutes"].as_f64() > Some(1.0), "more than the bucket holds: {finished:?}");
 }
