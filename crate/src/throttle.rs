@@ -123,6 +123,11 @@ impl Throttle {
         self.shared.gate().largest_request()
     }
 
+    /// How long it takes, in seconds, until a quota has room for so many requests with so many tokens in all.
+    pub fn seconds_for(&self, requests: u64, tokens: u64) -> f64 {
+        self.shared.gate().seconds_for(requests, tokens)
+    }
+
     /// What it has done so far, and whether a 429 has made it cautious.
     pub fn stats(&self) -> ThrottleStats {
         self.shared.gate().stats(self.shared.clock.now())

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::record::Record;
+use crate::Timestamp;
 use crate::text::{grouped, requests};
 
 /// So many failures are named; all of them are in the output.
@@ -27,6 +28,9 @@ pub struct BatchProgress {
     pub input_tokens: u64,
     /// Output tokens of all answers.
     pub output_tokens: u64,
+    /// When it will have ended, by the quotas and at the rate so far, on the endpoint's clock.
+    #[serde(skip)]
+    pub ends_at: Option<Timestamp>,
 }
 
 impl BatchProgress {
@@ -88,8 +92,16 @@ impl Failures {
 
 impl fmt::Display for BatchReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let BatchProgress { requests: all, answered, failed, sent, throttled, input_tokens, output_tokens } =
-            self.progress;
+        let BatchProgress {
+            requests: all,
+            answered,
+            failed,
+            sent,
+            throttled,
+            input_tokens,
+            output_tokens,
+            ..
+        } = self.progress;
         let (all, output) = (requests(all), self.output.display());
         writeln!(f, "{} of {all} answered, {failed} failed, {} left", grouped(answered), self.left)?;
         writeln!(f, "sent    {} in {:.1} minutes, {throttled} throttled (429)", grouped(sent), self.minutes)?;

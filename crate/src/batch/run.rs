@@ -19,6 +19,7 @@ struct Run<'a> {
     endpoint: &'a Endpoint,
     throttle: &'a Throttle,
     clock: Clock,
+    started: Timestamp,
     /// The next to be sent, once the throttle lets it pass.
     next: Option<Open>,
     /// Those that may be sent again, by when and by their line.
@@ -56,7 +57,7 @@ impl Batch {
         let mut end = run.send_all(stop, &mut listener).await.unwrap_or_else(BatchEnd::Failed);
         while let Some(ended) = run.under_way.join_next().await {
             let recorded = run.record(ended);
-            listener(&run.batch.progress);
+            listener(&run.progress());
             if let (Err(error), false) = (recorded, matches!(end, BatchEnd::Failed(_))) {
                 end = BatchEnd::Failed(error);
             }
@@ -73,6 +74,7 @@ impl<'a> Run<'a> {
             endpoint,
             throttle,
             clock,
+            started: clock.now(),
             next: None,
             resting: BTreeMap::new(),
             under_way: JoinSet::new(),
@@ -106,8 +108,23 @@ impl<'a> Run<'a> {
                 },
                 () = until(self.clock, rested.map(|((at, _), _)| *at)) => {}
             }
-            listener(&self.batch.progress);
+            listener(&self.progress());
         }
+    }
+
+    /// How far it is, and when it will have ended.
+    fn progress(&self) -> BatchProgress {
+        let progress = self.batch.progress;
+        let (now, left) = (self.clock.now(), progress.left());
+        let tokens_each = match progress.answered {
+            0 => self.batch.tokens_at_most() / left.max(1),
+            answered => (progress.input_tokens + progress.output_tokens) / answered,
+        };
+        let by_quota_s = self.throttle.seconds_for(left, left * tokens_each);
+        let ended = progress.answered + progress.failed - self.batch.plan.answered;
+        let each_s = now.seconds_since(self.started) / ended as f64;
+        let at_this_rate_s = if ended == 0 { 0.0 } else { left as f64 * each_s };
+        BatchProgress { ends_at: Some(now.plus_seconds(by_quota_s.max(at_this_rate_s))), ..progress }
     }
 
     /// Takes the next request: one that has rested, or else a new one if not too many are open.

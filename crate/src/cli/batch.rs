@@ -90,7 +90,7 @@ impl SendBatch {
             }
         };
         let (report, end) = {
-            let bar = BatchBar::new(&batch.progress());
+            let bar = BatchBar::new(&batch.progress(), clock);
             let stop_at_once = async {
                 stop_requested().await;
                 bar.say("stopping once what is under way has ended; Ctrl-C again stops at once");

@@ -130,6 +130,14 @@ impl Gate {
         of_tokens.map(|(_, guard)| guard.ceiling()).min()
     }
 
+    pub(super) fn seconds_for(&self, requests: u64, tokens: u64) -> f64 {
+        let seconds = |(kind, guard): &(QuotaKind, Guard)| {
+            let amount = if *kind == QuotaKind::Requests { requests } else { tokens };
+            amount as f64 / guard.rate_per_s()
+        };
+        self.quotas.iter().map(seconds).fold(0.0, f64::max)
+    }
+
     pub(super) fn stats(&self, now: Timestamp) -> ThrottleStats {
         let until = self.quotas.iter().filter_map(|(_, guard)| guard.cautious_until());
         ThrottleStats { cautious_until: until.filter(|until| *until > now).max(), ..self.stats }
