@@ -2,8 +2,10 @@
 
 mod analyze;
 mod args;
+mod batch;
 mod check;
 mod emulate;
+mod known;
 mod measure;
 mod measured;
 mod progress;
@@ -53,6 +55,8 @@ enum Command {
     Analyze(analyze::Analyze),
     /// Draw a saved trace: HTML, SVG and PNG
     Report(report::SaveReport),
+    /// Send a file of requests under the quotas; after a crash the same command goes on
+    Batch(batch::SendBatch),
     /// Serve the emulator to any client in any language
     Emulate(emulate::Emulate),
 }
@@ -81,6 +85,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Check(check) => check.run().await,
         Command::Analyze(analyze) => analyze.run(),
         Command::Report(report) => report.run(),
+        Command::Batch(batch) => batch.run().await,
         Command::Emulate(emulate) => emulate.run().await,
     }
 }

@@ -11,11 +11,12 @@ mod service;
 mod wire;
 
 pub use config::{EmulatorConfig, Wording};
+pub(crate) use format::converse_body;
 pub use pools::Pools;
 pub(crate) use pools::Route;
 pub use server::EmulatorServer;
 pub use service::{Answer, Latency, Service};
-pub(crate) use wire::{Asked, Fault, checked_max_tokens, outcome};
+pub(crate) use wire::{Answered, Asked, Fault, checked_max_tokens, outcome, parse_converse};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -41,7 +42,19 @@ pub fn emulated_input_tokens(text_bytes: usize) -> u64 {
 #[derive(Debug)]
 pub struct Emulator {
     services: Mutex<Services>,
+    answers: Mutex<Answers>,
     clock: Clock,
+}
+
+/// How many requests got which answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// Passed every quota.
+    pub admitted: u64,
+    /// Were rejected by a quota.
+    pub throttled: u64,
+    /// Failed for reasons of the service's own.
+    pub unavailable: u64,
 }
 
 /// One answered request, as the transport passes it on.
@@ -76,12 +89,17 @@ impl Emulator {
     }
 
     fn of(service: Service, clock: Clock) -> Self {
-        Self { services: Mutex::new(Services::new(service)), clock }
+        Self { services: Mutex::new(Services::new(service)), answers: Mutex::default(), clock }
     }
 
     /// What it was made from: what it really enforces, unless that was given as limiters.
     pub fn config(&self) -> EmulatorConfig {
         self.services().shared().config().clone()
+    }
+
+    /// What it has answered so far.
+    pub fn answers(&self) -> Answers {
+        *self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The clock it lives on.
@@ -113,7 +131,17 @@ impl Emulator {
         let Asked { input_tokens, max_tokens } = asked;
         let (now, until_answer) = (self.clock.now(), latency.until_answer);
         let answer = self.services().of(route).admit(now, until_answer, input_tokens, max_tokens);
+        self.count(answer);
         (Exchange { request_id, answer, wording }, until_answer)
+    }
+
+    fn count(&self, answer: Answer) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        match answer {
+            Answer::Admitted { .. } => answers.admitted += 1,
+            Answer::Throttled(_) => answers.throttled += 1,
+            Answer::Unavailable => answers.unavailable += 1,
+        }
     }
 
     pub(crate) fn request_id(&self) -> String {

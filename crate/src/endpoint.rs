@@ -10,9 +10,11 @@ pub use target::{Target, Timeouts};
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use self::bedrock::Bedrock;
 use self::simulated::Simulated;
-use crate::{Clock, Emulator, Result, Timestamp, Usage};
+use crate::{Clock, Emulator, Outcome, Result, Timestamp, Usage};
 
 /// A request, as the tester wants it.
 #[derive(Clone, Debug)]
@@ -45,6 +47,22 @@ pub struct Response {
     pub usage: Option<Usage>,
 }
 
+impl Response {
+    /// What it says about a quota.
+    pub fn outcome(&self) -> Outcome {
+        Outcome::of(self.status, self.error_type.as_deref(), self.error.as_deref())
+    }
+}
+
+/// What came of a request whose body was given as JSON.
+#[derive(Clone, Debug)]
+pub struct RawResponse {
+    /// Status, times and usage.
+    pub response: Response,
+    /// The body as it was answered; `None` if nothing came, or no JSON.
+    pub body: Option<Value>,
+}
+
 /// Where requests go. Cheap to clone: clones share connections, or the emulator.
 #[derive(Clone, Debug)]
 pub enum Endpoint {
@@ -75,6 +93,14 @@ impl Endpoint {
         match self {
             Self::Bedrock(bedrock) => bedrock.send(request).await,
             Self::Simulated(simulated) => simulated.send(request).await,
+        }
+    }
+
+    /// Sends a Converse request body to `model` as it stands, once. Never fails: what went wrong is in the response.
+    pub async fn send_json(&self, model: &str, body: &Value) -> RawResponse {
+        match self {
+            Self::Bedrock(bedrock) => bedrock.send_json(model, body).await,
+            Self::Simulated(simulated) => simulated.send_json(model, body).await,
         }
     }
 

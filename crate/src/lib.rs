@@ -2,6 +2,7 @@
 
 mod accounting;
 mod analysis;
+mod batch;
 pub mod blocking;
 mod chart;
 mod clock;
@@ -20,18 +21,20 @@ mod table;
 mod tester;
 mod text;
 mod throttle;
+mod tokens;
 mod trace;
 mod verdict;
 
 pub use accounting::{Accounting, Finding, account, analyze_all};
 pub use analysis::{Assumptions, Inquiry, Next, Probe, QUOTAS, analyze};
+pub use batch::{Batch, BatchEnd, BatchFailure, BatchProgress, BatchReport, BatchSettings};
 pub use chart::{Chart, GoodputChart};
 pub use clock::{Clock, Timestamp};
 pub use emulator::{
-    Answer, Emulator, EmulatorConfig, EmulatorServer, Latency, MODEL_MAX_TOKENS, Pools, Service, Wording,
-    emulated_input_tokens,
+    Answer, Answers, Emulator, EmulatorConfig, EmulatorServer, Latency, MODEL_MAX_TOKENS, Pools, Service,
+    Wording, emulated_input_tokens,
 };
-pub use endpoint::{Diagnosis, Endpoint, Request, Response, Target, Timeouts};
+pub use endpoint::{Diagnosis, Endpoint, RawResponse, Request, Response, Target, Timeouts};
 pub use error::{Error, Result};
 pub use limiter::{
     Admission, AnchoredWindow, AnyLimiter, Decision, ExponentialDecay, FixedWindow, Limiter, Mechanism,
@@ -44,7 +47,8 @@ pub use report::Report;
 pub use table::RequestTable;
 pub use tester::{BedrockTpmTester, EMBEDDED, Event, OtherTarget, PhaseSummary, Settings, Summary};
 pub use throttle::{
-    Ended, Reservation, Spread, Throttle, ThrottleLayer, ThrottleSettings, ThrottleStats, ThrottledService,
+    Ended, RequestSize, Reservation, Spread, Throttle, ThrottleLayer, ThrottleSettings, ThrottleStats,
+    ThrottledService, TokenEstimator,
 };
 pub use trace::{LATE_AFTER_S, Observation, Outcome, ThrottleMessage, Trace};
 pub use verdict::{Binding, Candidate, ClockAnswer, Conclusion, Ranked, Separation, Spent, Verdict};

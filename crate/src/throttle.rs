@@ -1,6 +1,7 @@
 //! The throttle: the [`Limiter`](crate::Limiter)s of a client's quotas, in front of that client.
 
 mod ended;
+mod estimate;
 mod gate;
 mod guard;
 mod known;
@@ -10,6 +11,7 @@ mod sdk;
 mod spread;
 
 pub use ended::Ended;
+pub use estimate::{RequestSize, TokenEstimator};
 pub use gate::ThrottleStats;
 pub use known::ThrottleSettings;
 pub use layer::{ThrottleLayer, ThrottledService};
@@ -21,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use self::gate::Gate;
-use crate::{Clock, Result, Verdict};
+use crate::{Clock, Result, Timestamp, Verdict};
 
 /// Keeps a client under its quotas: each request waits until the service will surely admit it.
 ///
@@ -118,9 +120,19 @@ impl Throttle {
         }
     }
 
-    /// The most tokens that a request may reserve.
-    fn most_tokens(&self) -> u64 {
-        self.shared.gate().most_tokens()
+    /// Takes every quota for used up until `at`: for a client that starts again and does not know what it has sent.
+    pub fn used_up_until(&self, at: Timestamp) {
+        self.shared.gate().use_up(at);
+    }
+
+    /// The most tokens that one request can reserve, if there is a quota of tokens.
+    pub fn largest_request(&self) -> Option<u64> {
+        self.shared.gate().largest_request()
+    }
+
+    /// How long it takes, in seconds, until a quota has room for so many requests with so many tokens in all.
+    pub fn seconds_for(&self, requests: u64, tokens: u64) -> f64 {
+        self.shared.gate().seconds_for(requests, tokens)
     }
 
     /// What it has done so far, and whether a 429 has made it cautious.

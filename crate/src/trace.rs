@@ -5,6 +5,7 @@ mod outcome;
 mod record;
 
 pub use file::Trace;
+pub(crate) use file::{is_cut_off, without_position};
 pub use outcome::{Outcome, ThrottleMessage};
 
 use std::fmt;

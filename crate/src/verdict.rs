@@ -1,5 +1,6 @@
 mod display;
 mod plain;
+mod read;
 mod summary;
 
 pub(crate) use summary::summary;
@@ -7,13 +8,15 @@ pub(crate) use summary::summary;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::{Mechanism, MechanismId, Observation, QuotaKind};
 
 /// What a trace shows, how sure that is, and what it cannot tell.
-#[derive(Clone, Debug, Serialize)]
+///
+/// Reads back from its JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Verdict {
     /// Which quota rejected requests.
     pub binding: Binding,
@@ -44,7 +47,8 @@ pub struct Verdict {
 }
 
 /// One mechanism's share of the verdict.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "read::RankedRecord")]
 pub struct Ranked {
     /// Which.
     pub mechanism: Candidate,
@@ -60,7 +64,7 @@ pub struct Ranked {
 }
 
 /// A request whose outcome would separate two mechanisms.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Separation {
     /// Which two.
     pub between: [Candidate; 2],
@@ -117,7 +121,7 @@ pub enum ClockAnswer {
 }
 
 /// What observations cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spent {
     /// Tokens charged by answered requests.
     pub tokens: u64,

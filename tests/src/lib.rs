@@ -11,7 +11,7 @@ pub mod validation;
 pub use measured::{Measured, Tally};
 pub use program::{Finished, Program, Running};
 pub use python::{chromium, python_with};
-pub use server::{answering, deaf, refusing};
+pub use server::{answering, answering_each, deaf, refusing};
 pub use shaped::shaped;
 
 use std::sync::Arc;

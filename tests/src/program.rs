@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 /// Whatever takes longer hangs.
@@ -45,7 +45,11 @@ pub struct Finished {
 }
 
 /// A run that has not ended; dropping it kills it.
-pub struct Running(Child);
+pub struct Running {
+    child: Child,
+    /// What of its stderr was read already.
+    said: Vec<u8>,
+}
 
 impl Default for Program {
     fn default() -> Self {
@@ -104,7 +108,7 @@ impl Program {
     /// # Panics
     /// If it cannot be run.
     pub fn start(&self, args: &[&str]) -> Running {
-        Running(self.command(args).spawn().expect("the program starts"))
+        Running { child: self.command(args).spawn().expect("the program starts"), said: Vec::new() }
     }
 
     /// The command that [`start`](Self::start) spawns, with nothing on stdin and both outputs piped.
@@ -131,9 +135,10 @@ impl Running {
     /// # Panics
     /// If it hangs.
     pub async fn finish(self) -> Finished {
-        let output = tokio::time::timeout(AT_MOST, self.0.wait_with_output()).await;
+        let output = tokio::time::timeout(AT_MOST, self.child.wait_with_output()).await;
         let Output { status, stdout, stderr } = output.expect("the program ends").expect("its output");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        let stderr = [self.said, stderr].concat();
         Finished { status: status.code(), stdout: text(stdout), stderr: text(stderr) }
     }
 
@@ -142,15 +147,30 @@ impl Running {
     /// # Panics
     /// If it prints none.
     pub async fn first_line(&mut self) -> String {
-        let stdout = self.0.stdout.take().expect("stdout is piped");
+        let stdout = self.child.stdout.take().expect("stdout is piped");
         let mut lines = BufReader::new(stdout).lines();
         let line = tokio::time::timeout(AT_MOST, lines.next_line()).await;
         line.expect("the program prints").expect("text").expect("a line")
     }
 
+    /// Waits until it says something with `words` on stderr; keeps what it has said.
+    ///
+    /// # Panics
+    /// If it says nothing of the kind.
+    pub async fn until_stderr(&mut self, words: &str) {
+        let stderr = self.child.stderr.as_mut().expect("stderr is piped");
+        let said = &mut self.said;
+        let wait = async {
+            while !String::from_utf8_lossy(said).contains(words) {
+                assert!(stderr.read_buf(said).await.expect("stderr") > 0, "the program ended too soon");
+            }
+        };
+        tokio::time::timeout(AT_MOST, wait).await.expect("the program says it");
+    }
+
     /// Closes the reading end of its stdout.
     pub fn close_stdout(&mut self) {
-        self.0.stdout.take();
+        self.child.stdout.take();
     }
 
     /// Waits until a file has this many lines.
@@ -162,7 +182,7 @@ impl Running {
         let mut ticks = tokio::time::interval(Duration::from_millis(5));
         let wait = async {
             while !enough() {
-                assert!(self.0.try_wait().expect("a child").is_none(), "the program ended too soon");
+                assert!(self.child.try_wait().expect("a child").is_none(), "the program ended too soon");
                 ticks.tick().await;
             }
         };
@@ -174,7 +194,7 @@ impl Running {
     /// # Panics
     /// If it has ended.
     pub fn signal(&self, signal: Signal) {
-        let pid = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("it runs");
+        let pid = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("it runs");
         kill_process(pid, signal).expect("a signal to a child");
     }
 }

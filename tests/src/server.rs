@@ -8,11 +8,22 @@ use std::thread;
 /// If there is no free port.
 pub fn answering(response: impl Into<Vec<u8>>) -> String {
     let response = response.into();
+    answering_each(move |_| response.clone())
+}
+
+/// Answers each request with the bytes that `respond` makes of its path and body, one after the other, and hangs up.
+/// Returns its URL.
+///
+/// # Panics
+/// If there is no free port.
+pub fn answering_each<R: Into<Vec<u8>>>(
+    mut respond: impl FnMut((String, Vec<u8>)) -> R + Send + 'static,
+) -> String {
     let (listener, url) = listen();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             // Whoever hangs up early gets no answer.
-            let _ = answer(stream, &response);
+            let _ = answer(stream, |request| respond(request).into());
         }
     });
     url
@@ -40,16 +51,20 @@ fn listen() -> (TcpListener, String) {
     (listener, url)
 }
 
-fn answer(stream: TcpStream, response: &[u8]) -> std::io::Result<()> {
+fn answer(stream: TcpStream, respond: impl FnOnce((String, Vec<u8>)) -> Vec<u8>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut length = 0;
+    let mut path = String::new();
     let mut line = String::new();
     while reader.read_line(&mut line)? > 2 {
-        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+        if path.is_empty() {
+            path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+        } else if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse().unwrap_or(0);
         }
         line.clear();
     }
-    std::io::copy(&mut (&mut reader).take(length), &mut std::io::sink())?;
-    reader.into_inner().write_all(response)
+    let mut body = Vec::new();
+    (&mut reader).take(length).read_to_end(&mut body)?;
+    reader.into_inner().write_all(&respond((path, body)))
 }

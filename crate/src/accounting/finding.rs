@@ -1,6 +1,6 @@
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::belief::Belief;
 use super::ledger::Ledger;
@@ -9,7 +9,7 @@ use crate::Refund;
 use crate::text::percent;
 
 /// How a quota of tokens is charged: each question by itself, with its own probability.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Accounting {
     /// Whether admission reserves `max_tokens`: `yes` or `no`.
     pub reserved: Finding,
@@ -23,7 +23,7 @@ pub struct Accounting {
 }
 
 /// The answer to one question.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// The answer, or `unknown`.
     pub answer: String,

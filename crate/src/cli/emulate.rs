@@ -2,7 +2,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use bedrock_tpm::{Clock, Emulator, EmulatorServer, Result};
+use bedrock_tpm::{Answers, Clock, Emulator, EmulatorServer, Result};
 use clap::Args;
 
 use super::args::{EmulatorArgs, QuotaArgs};
@@ -37,10 +37,14 @@ impl Emulate {
         ];
         let enforced = enforced.into_iter().flatten().collect::<Vec<_>>().join("; ");
         let emulator = Arc::new(Emulator::new(config, Clock::scaled(self.time_scale)?)?);
-        let server = EmulatorServer::start(emulator, SocketAddr::new(self.address, self.port))?;
+        let server = EmulatorServer::start(emulator.clone(), SocketAddr::new(self.address, self.port))?;
         print_text(server.url())?;
         say(&format!("enforcing {enforced}; time scale {}; stop with Ctrl-C", self.time_scale));
         stop_requested().await;
+        let Answers { admitted, throttled, unavailable } = emulator.answers();
+        say(&format!(
+            "admitted {admitted} requests, throttled {throttled} (429), failed {unavailable} (503)"
+        ));
         Ok(ExitCode::SUCCESS)
     }
 }

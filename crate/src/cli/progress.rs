@@ -1,8 +1,12 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bedrock_tpm::{Clock, Event, Timestamp};
-use indicatif::{ProgressBar, ProgressStyle};
+use bedrock_tpm::{BatchProgress, Clock, Event, Timestamp};
+use indicatif::{FormattedDuration, ProgressBar, ProgressState, ProgressStyle};
 use tokio::task::JoinHandle;
+
+use super::say;
 
 /// How often the bar is redrawn, in real time.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -47,6 +51,50 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.follower.abort();
+        self.bar.finish_and_clear();
+    }
+}
+
+/// A bar on stderr that counts requests and shows the time left. Hidden without a terminal.
+pub(super) struct BatchBar {
+    bar: ProgressBar,
+    ends_at: Arc<Mutex<Option<Timestamp>>>,
+}
+
+impl BatchBar {
+    pub(super) fn new(progress: &BatchProgress, clock: Clock) -> Self {
+        let bar = ProgressBar::new(progress.requests).with_position(progress.requests - progress.left());
+        let ends_at = Arc::<Mutex<Option<Timestamp>>>::default();
+        let shown = ends_at.clone();
+        let left = move |_: &ProgressState, text: &mut dyn fmt::Write| {
+            let ends_at = *shown.lock().unwrap_or_else(PoisonError::into_inner);
+            let left = ends_at.map(|at| FormattedDuration((at - clock.now()) / clock.scale()));
+            let _ = left.map_or(Ok(()), |left| write!(text, "{left} left"));
+        };
+        let style = ProgressStyle::with_template("{bar:32} {pos} of {len}  {left}  {wide_msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).with_key("left", left));
+        bar.enable_steady_tick(REDRAW);
+        Self { bar, ends_at }
+    }
+
+    /// What shows progress on this bar.
+    pub(super) fn listener(&self) -> impl FnMut(&BatchProgress) + use<> {
+        let (bar, ends_at) = (self.bar.clone(), self.ends_at.clone());
+        move |progress| {
+            *ends_at.lock().unwrap_or_else(PoisonError::into_inner) = progress.ends_at;
+            bar.set_position(progress.requests - progress.left());
+            bar.set_message(format!("{} failed, {} throttled", progress.failed, progress.throttled));
+        }
+    }
+
+    /// Says something on stderr, above the bar if that is shown.
+    pub(super) fn say(&self, text: &str) {
+        self.bar.suspend(|| say(text));
+    }
+}
+
+impl Drop for BatchBar {
+    fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
 }

@@ -90,6 +90,11 @@ impl Format {
     }
 }
 
+/// The body of a Converse answer that is given at once.
+pub(crate) fn converse_body(answer: &Answered) -> Value {
+    Format::Converse.whole(answer)
+}
+
 fn parse_anthropic(request: Value) -> Result<Asked, Fault> {
     let request: AnthropicRequest = serde_json::from_value(request)
         .map_err(|cause| Fault::validation(format!("Malformed input request: {cause}")))?;

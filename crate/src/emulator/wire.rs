@@ -69,7 +69,7 @@ pub(crate) fn checked_max_tokens(asked: Option<i64>) -> Result<u64, Fault> {
 }
 
 /// A Converse request. Only text counts; other content is ignored.
-pub(super) fn parse_converse(body: &[u8]) -> Result<Asked, Fault> {
+pub(crate) fn parse_converse(body: &[u8]) -> Result<Asked, Fault> {
     let request: ConverseRequest = serde_json::from_slice(body).map_err(|cause| {
         Fault::validation(format!("The request body is not a valid Converse request: {cause}"))
     })?;
@@ -94,10 +94,10 @@ pub(crate) struct Asked {
 
 /// What a successful answer tells.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answered {
-    pub(super) usage: Usage,
-    pub(super) cut_off: bool,
-    pub(super) latency_ms: u64,
+pub(crate) struct Answered {
+    pub(crate) usage: Usage,
+    pub(crate) cut_off: bool,
+    pub(crate) latency_ms: u64,
 }
 
 impl Answered {

@@ -6,8 +6,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_bedrockruntime::Client;
+use aws_sdk_bedrockruntime::client::customize::CustomizableOperation;
 use aws_sdk_bedrockruntime::config::http::HttpResponse;
-use aws_sdk_bedrockruntime::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_bedrockruntime::config::interceptors::{
+    AfterDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
+    BeforeTransmitInterceptorContextRef,
+};
 use aws_sdk_bedrockruntime::config::retry::RetryConfig;
 use aws_sdk_bedrockruntime::config::timeout::TimeoutConfig;
 use aws_sdk_bedrockruntime::config::{
@@ -16,12 +20,15 @@ use aws_sdk_bedrockruntime::config::{
 };
 use aws_sdk_bedrockruntime::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_bedrockruntime::operation::RequestId;
+use aws_sdk_bedrockruntime::operation::converse::builders::ConverseFluentBuilder;
 use aws_sdk_bedrockruntime::operation::converse::{ConverseError, ConverseOutput};
 use aws_sdk_bedrockruntime::types::{ContentBlock, ConversationRole, InferenceConfiguration, Message};
 use aws_smithy_async::time::TimeSource;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
-use super::{Diagnosis, Request, Response, Target, Timeouts};
+use serde_json::Value;
+
+use super::{Diagnosis, RawResponse, Request, Response, Target, Timeouts};
 use crate::text::one_line;
 use crate::trace::without_account_ids;
 use crate::{Clock, Result, Timestamp, Usage};
@@ -30,6 +37,9 @@ use crate::{Clock, Result, Timestamp, Usage};
 const API_KEY: &str = "AWS_BEARER_TOKEN_BEDROCK";
 
 const LOOPBACK_REGION: &str = "us-east-1";
+
+/// A Converse request that is ready to be sent.
+type Converse = CustomizableOperation<ConverseOutput, ConverseError, ConverseFluentBuilder>;
 
 /// A Converse client that sends each request once and never fails.
 #[derive(Clone, Debug)]
@@ -74,7 +84,7 @@ impl Bedrock {
             )
             .build();
         let region = config.region().map(ToString::to_string).unwrap_or_default();
-        Ok(Self { client: Client::from_conf(config), clock, region, name: url.unwrap_or("aws").to_owned() })
+        Ok(Self { client: Client::from_conf(config), clock, region, name: target.name().to_owned() })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -86,8 +96,6 @@ impl Bedrock {
     }
 
     pub(super) async fn send(&self, request: &Request) -> Response {
-        let called = self.clock.now();
-        let transmitted = Arc::new(OnceLock::new());
         let user = Message::builder()
             .role(ConversationRole::User)
             .content(ContentBlock::Text(request.prompt.clone()))
@@ -100,9 +108,23 @@ impl Bedrock {
             .converse()
             .model_id(&request.model)
             .set_messages(user.ok().map(|user| vec![user]))
-            .inference_config(limits)
-            .customize()
-            .interceptor(TransmitTime { clock: self.clock, at: transmitted.clone() });
+            .inference_config(limits);
+        self.transmit(operation.customize()).await
+    }
+
+    /// The SDK's types cannot be read from JSON, so the body goes in, and comes out, as it is on the wire.
+    pub(super) async fn send_json(&self, model: &str, body: &Value) -> RawResponse {
+        let answer = Arc::new(OnceLock::new());
+        let raw = RawBody { request: body.to_string(), answer: answer.clone() };
+        let operation = self.client.converse().model_id(model).customize().interceptor(raw);
+        let response = self.transmit(operation).await;
+        RawResponse { response, body: answer.get().and_then(|body| serde_json::from_slice(body).ok()) }
+    }
+
+    async fn transmit(&self, operation: Converse) -> Response {
+        let called = self.clock.now();
+        let transmitted = Arc::new(OnceLock::new());
+        let operation = operation.interceptor(TransmitTime { clock: self.clock, at: transmitted.clone() });
         let outcome = operation.send().await;
         let finished = self.clock.now();
         let sent = transmitted.get().copied().unwrap_or(called);
@@ -230,6 +252,43 @@ impl Intercept for TransmitTime {
         _config: &mut ConfigBag,
     ) -> std::result::Result<(), BoxError> {
         self.at.get_or_init(|| self.clock.now());
+        Ok(())
+    }
+}
+
+/// Puts a body of its own into a request before it is signed, and keeps the body of the answer.
+#[derive(Debug)]
+struct RawBody {
+    request: String,
+    answer: Arc<OnceLock<Vec<u8>>>,
+}
+
+impl Intercept for RawBody {
+    fn name(&self) -> &'static str {
+        "RawBody"
+    }
+
+    fn modify_before_signing(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> std::result::Result<(), BoxError> {
+        let request = context.request_mut();
+        request.headers_mut().insert("content-length", self.request.len().to_string());
+        *request.body_mut() = self.request.clone().into();
+        Ok(())
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> std::result::Result<(), BoxError> {
+        if let Some(body) = context.response().body().bytes() {
+            self.answer.get_or_init(|| body.to_vec());
+        }
         Ok(())
     }
 }

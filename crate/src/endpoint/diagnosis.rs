@@ -32,6 +32,11 @@ impl Diagnosis {
         Self { what: what.into(), remedy: remedy.into() }
     }
 
+    /// Whether the credentials have to be renewed before any request can pass.
+    pub(crate) fn is_about_signing_in(&self) -> bool {
+        self.remedy.contains(SIGN_IN)
+    }
+
     pub(super) fn no_region() -> Self {
         Self::new(
             "no AWS Region is configured",
@@ -55,7 +60,7 @@ impl Diagnosis {
         let (kind, message) = (response.error_type.as_deref(), response.error.as_deref());
         let said = message.unwrap_or("no message");
         let text = said.to_lowercase();
-        match Outcome::of(response.status, kind, message) {
+        match response.outcome() {
             Outcome::Admitted => return None,
             Outcome::Throttled(by) => return Some(Self::throttled(by, region, said)),
             Outcome::Failed => {}

@@ -39,6 +39,14 @@ impl Default for Timeouts {
 }
 
 impl Target {
+    /// What a trace calls it: `aws`, or the URL.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Aws { .. } => "aws",
+            Self::Url { url, .. } => url,
+        }
+    }
+
     /// Whether requests to it leave this machine, and so may cost money.
     ///
     /// # Errors

@@ -1,17 +1,13 @@
 use std::collections::BTreeMap;
 
+use crate::tokens::{TokenFit, most_tokens};
+
 /// One word of padding. Short, so that even a tokenizer that counts bytes can be hit closely.
 const WORD: &str = " a";
 /// Tokens that a request costs beside its words, until measured.
 const USUAL_OVERHEAD: f64 = 8.0;
 /// Tokens a word, until measured: a word is seldom more than one token.
 const USUAL_RATE: f64 = 1.0;
-/// No tokenizer puts more words than this into a token; whatever reports less does not count tokens.
-const LOWEST_RATE: f64 = 0.1;
-/// Two sizes tell overhead from rate if they differ by about this share; rounding would drown a smaller difference.
-const APART: f64 = 0.05;
-/// A tokenizer makes no more tokens than bytes, and nobody adds more overhead than this.
-const MOST_OVERHEAD: u64 = 64;
 /// Tokenizers are not quite linear.
 const MARGIN: f64 = 1.03;
 
@@ -19,22 +15,24 @@ const MARGIN: f64 = 1.03;
 ///
 /// "4 characters a token" is wrong for every model, so the relation is learnt: tokens are taken as
 /// `overhead + rate x words`, fitted by least squares to the input tokens that responses report.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Padding {
-    count: f64,
-    words: f64,
-    tokens: f64,
-    words_squared: f64,
-    words_tokens: f64,
+    /// Tokens by the number of words.
+    fit: TokenFit,
     /// Tokens by words, as reported.
     reported: BTreeMap<usize, u64>,
+}
+
+impl Default for Padding {
+    fn default() -> Self {
+        Self { fit: TokenFit::new(USUAL_OVERHEAD, USUAL_RATE), reported: BTreeMap::new() }
+    }
 }
 
 impl Padding {
     /// Words for about `input_tokens` tokens, at least one.
     pub(super) fn words(&self, input_tokens: u64) -> usize {
-        let (overhead, rate) = self.fit();
-        ((input_tokens as f64 - overhead) / rate).round().max(1.0) as usize
+        self.fit.size(input_tokens as f64).round().max(1.0) as usize
     }
 
     pub(super) fn prompt(words: usize) -> String {
@@ -43,8 +41,7 @@ impl Padding {
 
     /// Tokens that a prompt of so many words is expected to have.
     pub(super) fn estimate(&self, words: usize) -> u64 {
-        let (overhead, rate) = self.fit();
-        (overhead + rate * words as f64).round().max(1.0) as u64
+        self.fit.expected(words as f64).round().max(1.0) as u64
     }
 
     /// The most tokens that a prompt of so many words can have: those of a longer one or, beyond the longest, as many
@@ -60,34 +57,14 @@ impl Padding {
 
     /// The most tokens of a prompt of which only the number of words, or an estimate no lower than that, is known.
     pub(super) fn at_most_unmeasured(words: u64) -> u64 {
-        WORD.len() as u64 * words + MOST_OVERHEAD
+        most_tokens(WORD.len() as u64 * words)
     }
 
     /// Learns from a response that reported `input_tokens` for a prompt of so many words.
     pub(super) fn learn(&mut self, words: usize, input_tokens: u64) {
         let reported = self.reported.entry(words).or_default();
         *reported = input_tokens.max(*reported);
-        let (words, tokens) = (words as f64, input_tokens as f64);
-        self.count += 1.0;
-        self.words += words;
-        self.tokens += tokens;
-        self.words_squared += words * words;
-        self.words_tokens += words * tokens;
-    }
-
-    /// Overhead and tokens a word.
-    fn fit(&self) -> (f64, f64) {
-        if self.count == 0.0 {
-            return (USUAL_OVERHEAD, USUAL_RATE);
-        }
-        let (mean_words, mean_tokens) = (self.words / self.count, self.tokens / self.count);
-        let spread = self.words_squared - self.count * mean_words * mean_words;
-        let rate = (self.words_tokens - self.count * mean_words * mean_tokens) / spread;
-        if spread > self.count * (APART * mean_words).powi(2) && rate >= LOWEST_RATE {
-            return (mean_tokens - rate * mean_words, rate);
-        }
-        let overhead = USUAL_OVERHEAD.min(mean_tokens / 2.0);
-        (overhead, ((mean_tokens - overhead) / mean_words).max(LOWEST_RATE))
+        self.fit.learn(words as f64, input_tokens as f64);
     }
 }
 

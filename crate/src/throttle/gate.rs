@@ -67,12 +67,6 @@ impl Gate {
         Ok(Cost { reserved, most: reserved.max(settled_tokens(all_output, self.burndown)) })
     }
 
-    /// The most tokens that a request may reserve.
-    pub(super) fn most_tokens(&self) -> u64 {
-        let of_tokens = self.quotas.iter().filter(|(kind, _)| *kind != QuotaKind::Requests);
-        of_tokens.map(|(_, guard)| guard.ceiling()).min().unwrap_or(u64::MAX)
-    }
-
     /// When a request of `cost` may be worth another look: now if it is safe under all quotas, `None` if only the end of
     /// another request helps.
     pub(super) fn opens_at(&mut self, now: Timestamp, cost: Cost) -> Option<Timestamp> {
@@ -120,6 +114,28 @@ impl Gate {
             }
             End::Used(_) | End::Unknown => {}
         }
+    }
+
+    /// Everything is used until `at`, and then as if it had been used at that instant.
+    pub(super) fn use_up(&mut self, at: Timestamp) {
+        for (_, guard) in &mut self.quotas {
+            let all = guard.ceiling();
+            guard.hold(all);
+            guard.end(at, all, all, 0.0);
+        }
+    }
+
+    pub(super) fn largest_request(&self) -> Option<u64> {
+        let of_tokens = self.quotas.iter().filter(|(kind, _)| *kind != QuotaKind::Requests);
+        of_tokens.map(|(_, guard)| guard.ceiling()).min()
+    }
+
+    pub(super) fn seconds_for(&self, requests: u64, tokens: u64) -> f64 {
+        let seconds = |(kind, guard): &(QuotaKind, Guard)| {
+            let amount = if *kind == QuotaKind::Requests { requests } else { tokens };
+            amount as f64 / guard.rate_per_s()
+        };
+        self.quotas.iter().map(seconds).fold(0.0, f64::max)
     }
 
     pub(super) fn stats(&self, now: Timestamp) -> ThrottleStats {

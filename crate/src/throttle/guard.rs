@@ -82,6 +82,11 @@ impl Guard {
         self.believed.ceiling()
     }
 
+    /// What it admits in the long run, a second.
+    pub(super) fn rate_per_s(&self) -> f64 {
+        self.believed.rate_per_s()
+    }
+
     /// When `cost` may be worth another look: now if it is safe, `None` if only the end of another request helps.
     pub(super) fn opens_at(&mut self, now: Timestamp, cost: u64) -> Option<Timestamp> {
         self.advance(now, cost);

@@ -191,13 +191,13 @@ fn read(file: &File, path: &Path) -> Result<Vec<u8>> {
 }
 
 /// Whether this begins a record and ends before its end, as where a process was killed while it wrote.
-fn is_cut_off(line: &[u8]) -> bool {
+pub(crate) fn is_cut_off(line: &[u8]) -> bool {
     let record = serde_json::from_slice::<IgnoredAny>(line);
     line.starts_with(b"{") && record.is_err_and(|cause| cause.is_eof())
 }
 
 /// Without the position in the line, which reads like one in the file, and without most of a long quotation.
-fn without_position(reason: &str) -> String {
+pub(crate) fn without_position(reason: &str) -> String {
     let reason = reason.rsplit_once(" at line ").map_or(reason, |(reason, _)| reason);
     reason.chars().take(LONGEST_REASON).collect()
 }

@@ -5,15 +5,15 @@ use bedrock_tpm_tests::{Program, answering, deaf, refusing};
 use super::{FAILURE, VERDICT};
 
 const MODEL: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 
-fn http(status: u16, headers: &str, body: &str) -> String {
+pub(super) fn http(status: u16, headers: &str, body: &str) -> String {
     let length = body.len();
     format!("HTTP/1.1 {status} .\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n\r\n{body}")
 }
 
 /// An AWS error.
-fn aws(status: u16, error_type: &str, message: &str) -> String {
+pub(super) fn aws(status: u16, error_type: &str, message: &str) -> String {
     let headers = format!("content-type: {JSON}\r\nx-amzn-errortype: {error_type}");
     http(status, &headers, &format!(r#"{{"message":"{message}"}}"#))
 }

@@ -47,7 +47,7 @@ impl Call {
         let (throttle, size) = (&self.client.throttle, self.client.sizes.of(&self.model, &self.body));
         let max_tokens = self.max_tokens();
         // What is only likely to be too large is let through, alone.
-        let room = throttle.most_tokens().saturating_sub(max_tokens);
+        let room = throttle.largest_request().unwrap_or(u64::MAX).saturating_sub(max_tokens);
         let input_tokens = size.likely.min(room).max(size.least);
         match throttle.acquire(input_tokens, max_tokens).await {
             Ok(reservation) => *self.attempt() = Some(UnderWay::new(reservation)),
