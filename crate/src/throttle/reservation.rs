@@ -31,9 +31,10 @@ impl Reservation {
         self.ended(End::Unknown);
     }
 
-    /// The service rejected it all the same, by this quota as far as it said. The throttle then pauses for two periods
-    /// of the quota and for a day spreads requests evenly, below every mechanism that the quota may have, 10 % lower
-    /// with each further 429; [`Throttle::stats`](crate::Throttle::stats) says until when.
+    /// The service rejected it all the same, by this quota as far as it said. The throttle takes that quota for used up,
+    /// and for a day for each mechanism that is stricter than what it was taken for. After a second 429 it pauses for two
+    /// periods of the quota and spreads requests evenly, below every mechanism that the quota may have, 10 % lower with
+    /// each further 429. [`Throttle::stats`](crate::Throttle::stats) says until when.
     pub fn throttled(self, by: Option<QuotaKind>) {
         let sent = self.sent;
         self.ended(End::Throttled { by, sent });
@@ -46,7 +47,6 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.shared.gate().end(self.shared.clock.now(), self.cost, self.end);
-        self.shared.ended.notify_one();
+        self.shared.end(self.cost, self.end);
     }
 }
