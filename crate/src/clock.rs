@@ -47,6 +47,11 @@ impl Timestamp {
         Self(self.0.saturating_add((nanos + 0.5_f64.copysign(nanos)) as i64))
     }
 
+    /// `nanos` nanoseconds after `self`.
+    pub const fn plus_nanos(self, nanos: i64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+
     /// `nanos` nanoseconds before `self`.
     pub const fn minus_nanos(self, nanos: i64) -> Self {
         Self(self.0.saturating_sub(nanos))
@@ -212,7 +217,8 @@ async fn runtime_sleep(span: Duration) {
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
 fn system_now() -> Timestamp {
     // Not through chrono, which takes the date apart first.
-    Timestamp::EPOCH + SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(since_epoch.as_secs() as i64 * NANOS + i64::from(since_epoch.subsec_nanos()))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the runtime's clock")]

@@ -1,5 +1,4 @@
 //! What the throttle itself costs, beside other rate limiters in the same run.
-#![expect(missing_docs, reason = "criterion makes a public function of a group")]
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 #![expect(clippy::unwrap_used, reason = "a bench fails as a test does")]
 
@@ -25,6 +24,16 @@ const AMPLE: u32 = u32::MAX;
 /// Tokens of a request: what it reserves, and what it used.
 const RESERVED: u32 = 1_000;
 const USED: u32 = 700;
+/// Requests of one limiter that tasks share.
+const CONTENDED: u64 = 65_536;
+
+const GOVERNOR: &str = "governor, one limiter";
+const TWO_GOVERNORS: &str = "governor, two limiters";
+const ONE: &str = "ours, one quota";
+const BUCKET: &str = "ours, one quota known to be a bucket";
+const TWO: &str = "ours, tokens and requests";
+const NET_BUCKET: &str = "throttle-net, bucket";
+const NET_LOG: &str = "throttle-net, log";
 
 fn main() {
     let results = Path::new(env!("CARGO_TARGET_TMPDIR")).join("criterion");
@@ -73,16 +82,12 @@ fn uncontended(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let mut group = criterion.benchmark_group("uncontended");
     group.throughput(Throughput::Elements(REQUESTS));
-    group.bench_function("governor, one limiter", |bencher| {
+    group.bench_function(GOVERNOR, |bencher| {
         let requests =
             |limiter: &mut DefaultDirectRateLimiter| (0..REQUESTS).for_each(|_| check_n(limiter, RESERVED));
         bencher.iter_batched_ref(governor, requests, BatchSize::PerIteration);
     });
-    for (name, settings) in [
-        ("ours, one quota", stated(true, false)),
-        ("ours, one quota known to be a bucket", bucket()),
-        ("ours, tokens and requests", stated(true, true)),
-    ] {
+    for (name, settings) in [(ONE, stated(true, false)), (BUCKET, bucket()), (TWO, stated(true, true))] {
         group.bench_function(name, |bencher| {
             let requests = |throttle: &mut Throttle| {
                 runtime.block_on(async {
@@ -94,7 +99,7 @@ fn uncontended(criterion: &mut Criterion) {
             bencher.iter_batched_ref(|| ours(settings.clone()), requests, BatchSize::PerIteration);
         });
     }
-    group.bench_function("governor, two limiters", |bencher| {
+    group.bench_function(TWO_GOVERNORS, |bencher| {
         let requests = |[requests, tokens]: &mut [DefaultDirectRateLimiter; 2]| {
             for _ in 0..REQUESTS {
                 check_n(requests, 1);
@@ -103,7 +108,7 @@ fn uncontended(criterion: &mut Criterion) {
         };
         bencher.iter_batched_ref(|| [governor(), governor()], requests, BatchSize::PerIteration);
     });
-    group.bench_function("throttle-net, one bucket", |bencher| {
+    group.bench_function(NET_BUCKET, |bencher| {
         let requests = |limiter: &mut throttle_net::Throttle| {
             runtime.block_on(async {
                 for _ in 0..REQUESTS {
@@ -118,7 +123,7 @@ fn uncontended(criterion: &mut Criterion) {
             BatchSize::PerIteration,
         );
     });
-    group.bench_function("throttle-net, one log", |bencher| {
+    group.bench_function(NET_LOG, |bencher| {
         let requests = |limiter: &mut SlidingWindowLog| {
             runtime.block_on(async {
                 for _ in 0..REQUESTS {
@@ -141,7 +146,7 @@ fn in_tasks<F: Future<Output = ()> + Send + 'static>(
     runtime.block_on(async {
         let mut all = JoinSet::new();
         for _ in 0..tasks {
-            all.spawn(requests(REQUESTS * 8 / tasks));
+            all.spawn(requests(CONTENDED / tasks));
         }
         all.join_all().await;
     });
@@ -151,7 +156,7 @@ fn contended(criterion: &mut Criterion) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     let mut group = criterion.benchmark_group("contended");
-    group.throughput(Throughput::Elements(REQUESTS * 8));
+    group.throughput(Throughput::Elements(CONTENDED));
     group.sample_size(50);
     for tasks in [1, TASKS] {
         group.bench_function(format!("governor, {tasks} tasks"), |bencher| {
@@ -211,13 +216,51 @@ fn waiting(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The median of a benchmark, in nanoseconds an element, if it has run.
-fn median_ns(results: &Path, id: &str, elements: u64) -> Option<f64> {
-    let text = std::fs::read_to_string(results.join(id).join("new/estimates.json")).ok()?;
-    let estimates: serde_json::Value = serde_json::from_str(&text).unwrap();
-    Some(estimates["median"]["point_estimate"].as_f64().unwrap() / elements as f64)
-}
-
-fn figures(_results: &Path) {
-    println!();
+/// What is required of the medians of this run, as far as it measured them, and what they are.
+fn figures(results: &Path) {
+    let median = |id: &str, elements: u64| {
+        let text = std::fs::read_to_string(results.join(id).join("new/estimates.json")).ok()?;
+        let estimates: serde_json::Value = serde_json::from_str(&text).unwrap();
+        Some(estimates["median"]["point_estimate"].as_f64().unwrap() / elements as f64)
+    };
+    let uncontended = |name: &str| median(&format!("uncontended/{name}"), REQUESTS);
+    let scaling = |name: &str| {
+        let contended = |tasks| median(&format!("contended/{name}, {tasks} tasks"), CONTENDED);
+        Some(contended(TASKS)? / contended(1)?)
+    };
+    let waiter = |waiters: u64| median(&format!("waiting/{waiters} waiters"), waiters);
+    let ratio = |ours: Option<f64>, other: Option<f64>| Some(ours? / other?);
+    let print = |figure: &str, required: &str, measured: Option<f64>| {
+        let measured = measured.map_or("not run".into(), |measured| format!("{measured:.2}"));
+        println!("{figure:<66} {required:>9} {measured:>9}");
+    };
+    let (one, two) = (uncontended(ONE), uncontended(TWO));
+    let governor = uncontended(GOVERNOR);
+    println!("\n{:<66} {:>9} {:>9}", "figure", "required", "measured");
+    print("acquire + settle, one quota / governor's check_n", "<= 2", ratio(one, governor));
+    print(
+        "acquire + settle, a known bucket / governor's check_n",
+        "<= 2",
+        ratio(uncontended(BUCKET), governor),
+    );
+    print("acquire + settle, tokens and requests / governor's check_n", "", ratio(two, governor));
+    print(
+        "acquire + settle, tokens and requests / two check_n",
+        "<= 2",
+        ratio(two, uncontended(TWO_GOVERNORS)),
+    );
+    print(
+        "acquire + settle, one quota / throttle-net's bucket and refund",
+        "< 1",
+        ratio(one, uncontended(NET_BUCKET)),
+    );
+    print(
+        "acquire + settle, one quota / throttle-net's log and refund",
+        "< 1",
+        ratio(one, uncontended(NET_LOG)),
+    );
+    print("64 tasks / one task, governor", "", scaling("governor"));
+    print("64 tasks / one task, ours", "<= that", scaling("ours"));
+    print("a waiter of 10,000 / of 1,000 (log n: 1.33)", "", ratio(waiter(10_000), waiter(1_000)));
+    print("a waiter of 100,000 / of 1,000 (log n: 1.67)", "<= 1.67", ratio(waiter(100_000), waiter(1_000)));
 }

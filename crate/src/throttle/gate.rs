@@ -91,18 +91,16 @@ impl Gate {
                 End::Used(usage) => {
                     let settled = kind.cost(settled_tokens(usage, self.burndown));
                     match self.refund {
-                        Refund::AtEnd => trust.end(now, held, settled, 0.0),
-                        Refund::After(delay_s) => trust.end(now, held, settled, delay_s),
-                        Refund::Never => {
-                            trust.end(now, held, settled.max(kind.cost(cost.reserved)), 0.0);
-                        }
+                        Refund::AtEnd => trust.end(now, held, settled, now),
+                        Refund::After(delay_s) => trust.end(now, held, settled, now.plus_seconds(delay_s)),
+                        Refund::Never => trust.end(now, held, settled.max(kind.cost(cost.reserved)), now),
                     }
                     trust.admitted(now);
                 }
-                End::Unknown => trust.end(now, held, held, 0.0),
+                End::Unknown => trust.end(now, held, held, now),
                 End::Throttled { by, sent } => {
                     // Whether a rejected request counts is not known either.
-                    trust.end(now, held, held, 0.0);
+                    trust.end(now, held, held, now);
                     if by.is_none_or(|by| by == *kind) {
                         trust.rejected(now, sent);
                     }

@@ -14,12 +14,15 @@ use crate::{Decision, Limiter, Mechanism, Timestamp};
 ///
 /// A window from first use breaks the second condition: a later start is a later end, so what was sent shortly before
 /// would be taken for the old window's. It is guarded as the sliding log of the same limit, which is never looser.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Guard {
     mechanism: Mechanism,
+    ceiling: u64,
     limiter: AnyLimiter,
-    /// How far the clock of the service may be off, in seconds.
-    clock_error_s: f64,
+    /// How far the clock of the service may be off, in nanoseconds.
+    clock_error: i64,
+    /// The same where the reading of that clock matters, or else nothing.
+    error: i64,
     held: u64,
     releases: BinaryHeap<Reverse<Release>>,
 }
@@ -39,13 +42,27 @@ impl Guard {
             Mechanism::AnchoredWindow { limit, window_s } => Mechanism::SlidingLog { limit, window_s },
             mechanism => mechanism,
         };
-        let limiter = mechanism.limiter();
-        Self { mechanism, limiter, clock_error_s, held: 0, releases: BinaryHeap::new() }
+        Self::of(mechanism, Timestamp::EPOCH.plus_seconds(clock_error_s).as_nanos())
+    }
+
+    fn of(mechanism: Mechanism, clock_error: i64) -> Self {
+        let is_relative =
+            matches!(mechanism, Mechanism::SlidingLog { .. } | Mechanism::ExponentialDecay { .. });
+        Self {
+            mechanism,
+            ceiling: mechanism.ceiling(),
+            limiter: mechanism.limiter(),
+            clock_error,
+            error: if is_relative { 0 } else { clock_error },
+            held: 0,
+            releases: BinaryHeap::new(),
+        }
     }
 
     /// The same requests under way, but of a quota that is taken for `mechanism` and used up at `now`.
     pub(super) fn taken_for(&self, mechanism: Mechanism, now: Timestamp) -> Self {
-        let mut guard = Self { mechanism, ..self.clone() };
+        let other = Self::of(mechanism, self.clock_error);
+        let mut guard = Self { held: self.held, releases: self.releases.clone(), ..other };
         guard.use_up(now);
         guard
     }
@@ -53,13 +70,13 @@ impl Guard {
     /// What was used up to `at` is not known: all of it, as late as that.
     pub(super) fn use_up(&mut self, at: Timestamp) {
         self.limiter = self.mechanism.limiter();
-        self.charge(at, self.ceiling());
+        self.charge(at, self.ceiling);
     }
 
     /// Charges `amount` that was used at `at`.
     pub(super) fn charge(&mut self, at: Timestamp, amount: u64) {
         self.hold(amount);
-        self.end(at, amount, amount, 0.0);
+        self.end(at, amount, amount, at);
     }
 
     /// What the quota is taken for.
@@ -69,7 +86,7 @@ impl Guard {
 
     /// The largest cost that can ever pass.
     pub(super) fn ceiling(&self) -> u64 {
-        self.mechanism.ceiling()
+        self.ceiling
     }
 
     /// When `cost` may be worth another look: now if it is safe, `None` if only the end of another request helps.
@@ -80,7 +97,7 @@ impl Guard {
             Decision::Throttled { retry_at } => {
                 let release = self.releases.peek().map(|Reverse(next)| next.at);
                 let next = [retry_at, release].into_iter().flatten().min();
-                next.map(|at| at.plus_seconds(self.error_s()))
+                next.map(|at| at.plus_nanos(self.error))
             }
         }
     }
@@ -95,19 +112,17 @@ impl Guard {
         self.held = self.held.saturating_sub(cost);
     }
 
-    /// The request for which `held` is held ended at `now` and is charged `charged`; the rest comes back after
-    /// `refund_s` seconds.
-    pub(super) fn end(&mut self, now: Timestamp, held: u64, charged: u64, refund_s: f64) {
+    /// The request for which `held` is held ended at `now` and is charged `charged`; the rest comes back at `refunded`.
+    pub(super) fn end(&mut self, now: Timestamp, held: u64, charged: u64, refunded: Timestamp) {
         self.advance(now);
         let kept = held.min(charged);
         // What costs more than expected is held at once.
         self.hold(charged - kept);
         if held > kept {
-            let refunded = self.earliest(now).plus_seconds(refund_s);
-            self.release(now, Release { at: refunded, held: held - kept, charged: 0 });
+            let back = Release { at: self.earliest(refunded), held: held - kept, charged: 0 };
+            self.release(now, back);
         }
-        let latest = now.plus_seconds(self.error_s());
-        self.release(now, Release { at: latest, held: charged, charged });
+        self.release(now, Release { at: now.plus_nanos(self.error), held: charged, charged });
     }
 
     /// What could be sent at `now` without being held up.
@@ -145,14 +160,6 @@ impl Guard {
 
     /// What the clock of the service shows at least.
     fn earliest(&self, now: Timestamp) -> Timestamp {
-        now.plus_seconds(-self.error_s())
-    }
-
-    /// How far the clock of the service may be off where its reading matters, in seconds.
-    fn error_s(&self) -> f64 {
-        match self.mechanism {
-            Mechanism::SlidingLog { .. } | Mechanism::ExponentialDecay { .. } => 0.0,
-            _ => self.clock_error_s,
-        }
+        now.minus_nanos(self.error)
     }
 }

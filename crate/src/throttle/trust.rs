@@ -55,11 +55,10 @@ impl Trust {
         self.guards().for_each(|guard| guard.forget(cost));
     }
 
-    /// The request for which `held` is held ended at `now` and is charged `charged`; the rest comes back after
-    /// `refund_s` seconds.
-    pub(super) fn end(&mut self, now: Timestamp, held: u64, charged: u64, refund_s: f64) {
+    /// The request for which `held` is held ended at `now` and is charged `charged`; the rest comes back at `refunded`.
+    pub(super) fn end(&mut self, now: Timestamp, held: u64, charged: u64, refunded: Timestamp) {
         self.in_flight -= 1;
-        self.guards().for_each(|guard| guard.end(now, held, charged, refund_s));
+        self.guards().for_each(|guard| guard.end(now, held, charged, refunded));
     }
 
     /// What was used up to `at` is not known: all of it, as late as that.
