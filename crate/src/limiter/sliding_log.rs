@@ -35,6 +35,7 @@ impl SlidingLog {
         index.checked_sub(1).map_or(self.lapsed, |before| self.entries[before].1)
     }
 
+    #[inline]
     fn used_at(&self, now: Timestamp) -> u64 {
         let has_lapsed = |(at, _): &(Timestamp, u64)| self.lapses(*at) <= now;
         let live = match self.entries.front() {

@@ -50,6 +50,12 @@ impl Caution {
         }
     }
 
+    /// When all of its guards may be worth another look for `cost`; see [`Guard::opens_at`].
+    pub(super) fn opens_at(&mut self, now: Timestamp, cost: u64) -> Option<Timestamp> {
+        let mut opens_at = self.guards.iter_mut().map(|guard| guard.opens_at(now, cost));
+        opens_at.try_fold(now, |latest, at| Some(latest.max(at?)))
+    }
+
     /// When it was learnt.
     pub(super) fn since(&self) -> Timestamp {
         self.since

@@ -10,7 +10,8 @@ use crate::{Error, QuotaKind, Refund, Result, Timestamp, Usage, reserved_tokens,
 pub(super) struct Gate {
     quotas: Vec<(QuotaKind, Trust)>,
     burndown: u64,
-    refund: Refund,
+    /// After how many nanoseconds what was not used comes back, if it does.
+    refund: Option<i64>,
     stats: ThrottleStats,
 }
 
@@ -47,9 +48,14 @@ pub(super) enum End {
 
 impl Gate {
     pub(super) fn new(quotas: Vec<(QuotaKind, Guard)>, settings: &ThrottleSettings) -> Self {
+        let refund = match settings.refund {
+            Refund::AtEnd => Some(0),
+            Refund::After(delay_s) => Some(Timestamp::EPOCH.plus_seconds(delay_s).as_nanos()),
+            Refund::Never => None,
+        };
         let stats = ThrottleStats::default();
         let quotas = quotas.into_iter().map(|(kind, guard)| (kind, Trust::new(guard))).collect();
-        Self { quotas, burndown: settings.burndown, refund: settings.refund, stats }
+        Self { quotas, burndown: settings.burndown, refund, stats }
     }
 
     /// # Errors
@@ -91,11 +97,10 @@ impl Gate {
                 End::Used(usage) => {
                     let settled = kind.cost(settled_tokens(usage, self.burndown));
                     match self.refund {
-                        Refund::AtEnd => trust.end(now, held, settled, now),
-                        Refund::After(delay_s) => trust.end(now, held, settled, now.plus_seconds(delay_s)),
-                        Refund::Never => trust.end(now, held, settled.max(kind.cost(cost.reserved)), now),
+                        Some(delay) => trust.end(now, held, settled, now.plus_nanos(delay)),
+                        None => trust.end(now, held, settled.max(kind.cost(cost.reserved)), now),
                     }
-                    trust.admitted(now);
+                    trust.admitted();
                 }
                 End::Unknown => trust.end(now, held, held, now),
                 End::Throttled { by, sent } => {

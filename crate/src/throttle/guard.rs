@@ -125,11 +125,6 @@ impl Guard {
         self.release(now, Release { at: now.plus_nanos(self.error), held: charged, charged });
     }
 
-    /// What could be sent at `now` without being held up.
-    pub(super) fn remaining(&self, now: Timestamp) -> f64 {
-        self.limiter.remaining(self.earliest(now)) - self.held as f64
-    }
-
     /// Lets everything happen that was due by `now`.
     fn advance(&mut self, now: Timestamp) {
         let earliest = self.earliest(now);

@@ -22,6 +22,7 @@ impl Reservation {
 
     /// The answer is complete and used this much: what was not used comes back as soon as the service has surely
     /// returned it.
+    #[inline]
     pub fn settle(mut self, usage: Usage) {
         self.ended(End::Used(usage));
     }

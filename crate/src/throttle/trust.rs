@@ -13,9 +13,14 @@ const VOUCHING: u64 = 4;
 #[derive(Debug)]
 pub(super) struct Trust {
     guard: Guard,
+    /// How much of the quota is only used as far as there are requests that vouch for it.
+    unproven: u64,
     in_flight: u64,
-    /// Requests that were admitted when more than half of the quota was in use.
+    /// Requests that were sent beyond half of the quota, and how many have been admitted since.
+    beyond_half: u64,
     vouching: u64,
+    /// Whether the request that it was last asked about is beyond half of the quota.
+    is_beyond_half: bool,
     /// The largest cost so far.
     largest: u64,
     caution: Option<Caution>,
@@ -23,7 +28,17 @@ pub(super) struct Trust {
 
 impl Trust {
     pub(super) fn new(guard: Guard) -> Self {
-        Self { guard, in_flight: 0, vouching: 0, largest: 0, caution: None }
+        let is_measured = !matches!(guard.mechanism(), Mechanism::SlidingLog { .. });
+        Self {
+            unproven: if is_measured { 0 } else { guard.ceiling() / 2 },
+            guard,
+            in_flight: 0,
+            beyond_half: 0,
+            vouching: 0,
+            is_beyond_half: false,
+            largest: 0,
+            caution: None,
+        }
     }
 
     /// The largest cost that can ever pass.
@@ -34,43 +49,44 @@ impl Trust {
     /// When `cost` may be worth another look: now if it is safe, `None` if only the end of another request helps.
     pub(super) fn opens_at(&mut self, now: Timestamp, cost: u64) -> Option<Timestamp> {
         self.remember(now, cost);
-        let is_vouched_for = self.is_measured() || self.in_flight <= self.vouching / VOUCHING;
-        let spared = if is_vouched_for { 0 } else { self.half() };
-        let mut opens_at = self.guard.opens_at(now, cost + spared)?;
-        for guard in self.caution.iter_mut().flat_map(Caution::guards) {
-            opens_at = opens_at.max(guard.opens_at(now, cost)?);
+        let mut opens_at = self.guard.opens_at(now, cost + self.unproven);
+        self.is_beyond_half = opens_at != Some(now);
+        if self.is_beyond_half && self.in_flight <= self.vouching / VOUCHING {
+            opens_at = self.guard.opens_at(now, cost);
         }
-        Some(opens_at)
+        match &mut self.caution {
+            Some(caution) => Some(opens_at?.max(caution.opens_at(now, cost)?)),
+            None => opens_at,
+        }
     }
 
-    /// Holds `cost` of a request that is sent.
+    /// Holds `cost` of a request that is sent, of all that it was asked about the last.
     pub(super) fn hold(&mut self, cost: u64) {
         self.in_flight += 1;
-        self.guards().for_each(|guard| guard.hold(cost));
+        self.beyond_half += u64::from(self.is_beyond_half);
+        self.each_guard(|guard| guard.hold(cost));
     }
 
     /// Holds `cost` no longer: the request was not sent.
     pub(super) fn forget(&mut self, cost: u64) {
         self.in_flight -= 1;
-        self.guards().for_each(|guard| guard.forget(cost));
+        self.each_guard(|guard| guard.forget(cost));
     }
 
     /// The request for which `held` is held ended at `now` and is charged `charged`; the rest comes back at `refunded`.
     pub(super) fn end(&mut self, now: Timestamp, held: u64, charged: u64, refunded: Timestamp) {
         self.in_flight -= 1;
-        self.guards().for_each(|guard| guard.end(now, held, charged, refunded));
+        self.each_guard(|guard| guard.end(now, held, charged, refunded));
     }
 
     /// What was used up to `at` is not known: all of it, as late as that.
     pub(super) fn use_up(&mut self, at: Timestamp) {
-        self.guards().for_each(|guard| guard.use_up(at));
+        self.each_guard(|guard| guard.use_up(at));
     }
 
     /// A request was admitted.
-    pub(super) fn admitted(&mut self, now: Timestamp) {
-        if !self.is_measured() && self.guard.remaining(now) < self.half() as f64 {
-            self.vouching += 1;
-        }
+    pub(super) fn admitted(&mut self) {
+        self.vouching = self.beyond_half.min(self.vouching + 1);
     }
 
     /// A request that was sent at `sent` was rejected by this quota. Requests that were sent before this became known teach
@@ -81,7 +97,7 @@ impl Trust {
             Some(caution) => self.caution = Some(caution.tightened(now, &self.guard, self.largest)),
             None => self.caution = Some(Caution::new(now, &self.guard)),
         }
-        self.vouching = 0;
+        (self.beyond_half, self.vouching) = (0, 0);
     }
 
     /// Until when it is cautious, if it is.
@@ -101,15 +117,10 @@ impl Trust {
         }
     }
 
-    fn guards(&mut self) -> impl Iterator<Item = &mut Guard> {
-        std::iter::once(&mut self.guard).chain(self.caution.iter_mut().flat_map(Caution::guards))
-    }
-
-    fn is_measured(&self) -> bool {
-        !matches!(self.guard.mechanism(), Mechanism::SlidingLog { .. })
-    }
-
-    fn half(&self) -> u64 {
-        self.guard.ceiling() / 2
+    fn each_guard(&mut self, mut change: impl FnMut(&mut Guard)) {
+        change(&mut self.guard);
+        if let Some(caution) = &mut self.caution {
+            caution.guards().iter_mut().for_each(change);
+        }
     }
 }
