@@ -1,5 +1,6 @@
 //! The throttle: the [`Limiter`](crate::Limiter)s of a client's quotas, in front of that client.
 
+mod caution;
 mod ended;
 mod estimate;
 mod gate;
@@ -9,6 +10,7 @@ mod layer;
 mod reservation;
 mod sdk;
 mod spread;
+mod trust;
 
 pub use ended::Ended;
 pub use estimate::{RequestSize, TokenEstimator};
@@ -22,15 +24,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use self::gate::Gate;
-use crate::{Clock, Result, Timestamp, Verdict};
+use self::gate::{Cost, End, Gate};
+use self::guard::Guard;
+use crate::{Clock, QuotaKind, Result, Timestamp, Verdict};
 
 /// Keeps a client under its quotas: each request waits until the service will surely admit it.
 ///
 /// # What is safe
 /// A client knows when it sends a request and when the answer is complete; the service admits it somewhere in between,
 /// by a clock that may differ. So every charge is *guarded*: it is kept until the latest instant at which the service
-/// may still count it. That a quota is not used by others, before or meanwhile, is assumed until a 429 shows otherwise.
+/// may still count it; a request that takes long counts as long. That others do not use the quota is assumed until a 429
+/// shows otherwise, and that it was not used before the start unless the settings say so.
 ///
 /// # How much is lost
 /// With no 429 and the admission uncertain by `d` seconds: nothing of a fixed window, nor of a bucket that holds what
@@ -62,21 +66,30 @@ pub struct Throttle {
 
 #[derive(Debug)]
 struct Shared {
-    gate: Mutex<Gate>,
+    state: Mutex<State>,
     /// Whoever holds it is the first in the queue. Fair, and a waiter that goes away leaves the others in order.
     turn: tokio::sync::Mutex<()>,
-    /// Told whenever a request has ended.
+    /// Told whenever a request has ended while another waits.
     ended: Notify,
     clock: Clock,
 }
 
+#[derive(Debug)]
+struct State {
+    gate: Gate,
+    /// The latest instant that the gate has seen.
+    seen: Timestamp,
+    /// Requests in the queue.
+    waiting: usize,
+}
+
 impl Throttle {
-    /// A throttle for quotas of which nothing is used yet, on the client's clock.
+    /// A throttle for the quotas in `settings`, on the client's clock.
     ///
     /// # Errors
     /// A usage error if `settings` are out of range.
     pub fn new(settings: ThrottleSettings, clock: Clock) -> Result<Self> {
-        Ok(Self::of_gate(Gate::new(settings.quotas()?, &settings), clock))
+        Ok(Self::of_quotas(settings.quotas()?, &settings, clock))
     }
 
     /// A throttle that knows what `verdict` names, in place of what `settings` state for that quota. Its parameters are
@@ -85,12 +98,17 @@ impl Throttle {
     /// # Errors
     /// A usage error if `settings` are out of range.
     pub fn from_verdict(verdict: &Verdict, settings: ThrottleSettings, clock: Clock) -> Result<Self> {
-        Ok(Self::of_gate(Gate::new(known::quotas(verdict, &settings)?, &settings), clock))
+        Ok(Self::of_quotas(known::quotas(verdict, &settings)?, &settings, clock))
     }
 
-    fn of_gate(gate: Gate, clock: Clock) -> Self {
+    fn of_quotas(quotas: Vec<(QuotaKind, Guard)>, settings: &ThrottleSettings, clock: Clock) -> Self {
+        let (mut gate, seen) = (Gate::new(quotas, settings), clock.now());
+        if settings.is_used_up {
+            gate.use_up(seen);
+        }
+        let state = Mutex::new(State { gate, seen, waiting: 0 });
         let turn = tokio::sync::Mutex::default();
-        Self { shared: Arc::new(Shared { gate: Mutex::new(gate), turn, ended: Notify::new(), clock }) }
+        Self { shared: Arc::new(Shared { state, turn, ended: Notify::new(), clock }) }
     }
 
     /// Waits until a request of about `input_tokens` that may answer with up to `max_tokens` is safe under all quotas,
@@ -101,49 +119,105 @@ impl Throttle {
     /// # Errors
     /// A usage error at once if the request can never pass, because it is larger than a quota.
     pub async fn acquire(&self, input_tokens: u64, max_tokens: u64) -> Result<Reservation> {
-        let cost = self.shared.gate().cost(input_tokens, max_tokens)?;
-        let _turn = self.shared.turn.lock().await;
-        loop {
-            let now = self.shared.clock.now();
-            let opens_at = self.shared.gate().opens_at(now, cost);
-            match opens_at {
-                Some(at) if at <= now => {
-                    self.shared.gate().reserve(cost);
-                    return Ok(Reservation::new(self.shared.clone(), now, cost));
-                }
-                Some(at) => tokio::select! {
-                    () = self.shared.clock.sleep_until(at) => {}
-                    () = self.shared.ended.notified() => {}
-                },
-                None => self.shared.ended.notified().await,
-            }
-        }
+        let (cost, sent) = self.shared.enter(input_tokens, max_tokens)?;
+        let sent = match sent {
+            Some(sent) => sent,
+            None => self.shared.wait(cost).await,
+        };
+        Ok(Reservation::new(self.shared.clone(), sent, cost))
     }
 
     /// Takes every quota for used up until `at`: for a client that starts again and does not know what it has sent.
     pub fn used_up_until(&self, at: Timestamp) {
-        self.shared.gate().use_up(at);
+        self.shared.state().gate.use_up(at);
     }
 
     /// The most tokens that one request can reserve, if there is a quota of tokens.
     pub fn largest_request(&self) -> Option<u64> {
-        self.shared.gate().largest_request()
+        self.shared.state().gate.largest_request()
     }
 
     /// How long it takes, in seconds, until a quota has room for so many requests with so many tokens in all.
     pub fn seconds_for(&self, requests: u64, tokens: u64) -> f64 {
-        self.shared.gate().seconds_for(requests, tokens)
+        self.shared.state().gate.seconds_for(requests, tokens)
     }
 
     /// What it has done so far, and whether a 429 has made it cautious.
     pub fn stats(&self) -> ThrottleStats {
-        self.shared.gate().stats(self.shared.clock.now())
+        self.shared.state().gate.stats(self.shared.clock.now())
     }
 }
 
 impl Shared {
-    /// What changes the gate cannot panic half way.
-    fn gate(&self) -> MutexGuard<'_, Gate> {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the request costs, and when it was reserved, if it need not wait. Otherwise it is in the queue.
+    fn enter(&self, input_tokens: u64, max_tokens: u64) -> Result<(Cost, Option<Timestamp>)> {
+        let mut state = self.state();
+        let state = &mut *state;
+        let cost = state.gate.cost(input_tokens, max_tokens)?;
+        // What was safe at the latest instant seen is safe now. Reading the clock takes as long as all the rest.
+        let is_safe =
+            state.waiting == 0 && (state.is_safe(state.seen, cost) || state.is_safe(self.clock.now(), cost));
+        if is_safe {
+            state.gate.reserve(cost);
+        } else {
+            state.waiting += 1;
+        }
+        Ok((cost, is_safe.then_some(state.seen)))
+    }
+
+    /// Waits in the queue until the request is reserved; returns when it was.
+    async fn wait(&self, cost: Cost) -> Timestamp {
+        let _waiting = Waiting(self);
+        let _turn = self.turn.lock().await;
+        loop {
+            let now = self.clock.now();
+            let opens_at = self.state().opens_at(now, cost);
+            match opens_at {
+                Some(at) if at <= now => {
+                    self.state().gate.reserve(cost);
+                    return now;
+                }
+                Some(at) => tokio::select! {
+                    () = self.clock.sleep_until(at) => {}
+                    () = self.ended.notified() => {}
+                },
+                None => self.ended.notified().await,
+            }
+        }
+    }
+
+    fn end(&self, cost: Cost, end: End) {
+        let now = self.clock.now();
+        let mut state = self.state();
+        state.seen = state.seen.max(now);
+        state.gate.end(now, cost, end);
+        if state.waiting > 0 {
+            self.ended.notify_one();
+        }
+    }
+
+    /// What changes the state cannot panic half way.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn opens_at(&mut self, now: Timestamp, cost: Cost) -> Option<Timestamp> {
+        self.seen = self.seen.max(now);
+        self.gate.opens_at(now, cost)
+    }
+
+    fn is_safe(&mut self, now: Timestamp, cost: Cost) -> bool {
+        self.opens_at(now, cost).is_some_and(|at| at <= now)
+    }
+}
+
+/// A request in the queue.
+struct Waiting<'a>(&'a Shared);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.state().waiting -= 1;
     }
 }

@@ -101,7 +101,7 @@ impl Inquiry {
         }
     }
 
-    /// What it announces, once it is done: the same as [`analyze`] finds in what was observed.
+    /// What it announces, once it is done: the same as [`analyze`](crate::analyze) finds in what was observed.
     pub fn verdict(&self) -> Option<&Verdict> {
         self.verdict.as_ref()
     }

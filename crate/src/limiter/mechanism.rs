@@ -139,6 +139,11 @@ impl Mechanism {
         }
     }
 
+    /// In how many seconds it admits its ceiling in the long run: the window, the time in which a bucket fills.
+    pub(crate) fn period_s(&self) -> f64 {
+        self.ceiling() as f64 / self.rate_per_s()
+    }
+
     /// Whether it resets on the clock minute, to the second.
     pub(crate) fn is_clock_minute(&self) -> bool {
         matches!(*self, Self::FixedWindow { window_s, offset_s, .. }

@@ -2,14 +2,16 @@ use serde::Serialize;
 
 use super::ThrottleSettings;
 use super::guard::Guard;
+use super::trust::Trust;
 use crate::{Error, QuotaKind, Refund, Result, Timestamp, Usage, reserved_tokens, settled_tokens};
 
 /// All quotas of one client, as a state machine: the times go in.
 #[derive(Debug)]
 pub(super) struct Gate {
-    quotas: Vec<(QuotaKind, Guard)>,
+    quotas: Vec<(QuotaKind, Trust)>,
     burndown: u64,
-    refund: Refund,
+    /// After how many nanoseconds what was not used comes back, if it does.
+    refund: Option<i64>,
     stats: ThrottleStats,
 }
 
@@ -46,8 +48,14 @@ pub(super) enum End {
 
 impl Gate {
     pub(super) fn new(quotas: Vec<(QuotaKind, Guard)>, settings: &ThrottleSettings) -> Self {
+        let refund = match settings.refund {
+            Refund::AtEnd => Some(0),
+            Refund::After(delay_s) => Some(Timestamp::EPOCH.plus_seconds(delay_s).as_nanos()),
+            Refund::Never => None,
+        };
         let stats = ThrottleStats::default();
-        Self { quotas, burndown: settings.burndown, refund: settings.refund, stats }
+        let quotas = quotas.into_iter().map(|(kind, guard)| (kind, Trust::new(guard))).collect();
+        Self { quotas, burndown: settings.burndown, refund, stats }
     }
 
     /// # Errors
@@ -55,12 +63,12 @@ impl Gate {
     pub(super) fn cost(&self, input_tokens: u64, max_tokens: u64) -> Result<Cost> {
         let reserved = reserved_tokens(input_tokens, max_tokens);
         let all_output = Usage { input_tokens, output_tokens: max_tokens, ..Usage::default() };
-        for (kind, guard) in &self.quotas {
-            if kind.cost(reserved) > guard.ceiling() {
+        for (kind, trust) in &self.quotas {
+            if kind.cost(reserved) > trust.ceiling() {
                 return Err(Error::usage(format!(
                     "a request that reserves {reserved} tokens ({input_tokens} input, max_tokens {max_tokens}) can never \
                      pass a quota of {} {kind}: lower max_tokens or shorten the prompt",
-                    guard.ceiling()
+                    trust.ceiling()
                 )));
             }
         }
@@ -70,38 +78,36 @@ impl Gate {
     /// When a request of `cost` may be worth another look: now if it is safe under all quotas, `None` if only the end of
     /// another request helps.
     pub(super) fn opens_at(&mut self, now: Timestamp, cost: Cost) -> Option<Timestamp> {
-        let opens = |(kind, guard): &mut (QuotaKind, Guard)| guard.opens_at(now, cost.held(*kind, guard));
+        let opens = |(kind, trust): &mut (QuotaKind, Trust)| trust.opens_at(now, cost.held(*kind, trust));
         self.quotas.iter_mut().map(opens).try_fold(now, |latest, at| Some(latest.max(at?)))
     }
 
     pub(super) fn reserve(&mut self, cost: Cost) {
         self.stats.sent += 1;
-        for (kind, guard) in &mut self.quotas {
-            guard.hold(cost.held(*kind, guard));
+        for (kind, trust) in &mut self.quotas {
+            trust.hold(cost.held(*kind, trust));
         }
     }
 
     pub(super) fn end(&mut self, now: Timestamp, cost: Cost, end: End) {
-        for (kind, guard) in &mut self.quotas {
-            let held = cost.held(*kind, guard);
+        for (kind, trust) in &mut self.quotas {
+            let held = cost.held(*kind, trust);
             match end {
-                End::NotSent => guard.forget(held),
+                End::NotSent => trust.forget(held),
                 End::Used(usage) => {
                     let settled = kind.cost(settled_tokens(usage, self.burndown));
                     match self.refund {
-                        Refund::AtEnd => guard.end(now, held, settled, 0.0),
-                        Refund::After(delay_s) => guard.end(now, held, settled, delay_s),
-                        Refund::Never => {
-                            guard.end(now, held, settled.max(kind.cost(cost.reserved)), 0.0);
-                        }
+                        Some(delay) => trust.end(now, held, settled, now.plus_nanos(delay)),
+                        None => trust.end(now, held, settled.max(kind.cost(cost.reserved)), now),
                     }
+                    trust.admitted();
                 }
-                End::Unknown => guard.end(now, held, held, 0.0),
+                End::Unknown => trust.end(now, held, held, now),
                 End::Throttled { by, sent } => {
                     // Whether a rejected request counts is not known either.
-                    guard.end(now, held, held, 0.0);
+                    trust.end(now, held, held, now);
                     if by.is_none_or(|by| by == *kind) {
-                        guard.rejected(now, sent);
+                        trust.rejected(now, sent);
                     }
                 }
             }
@@ -116,37 +122,35 @@ impl Gate {
         }
     }
 
-    /// Everything is used until `at`, and then as if it had been used at that instant.
+    /// What was used up to `at` is not known: all of it, as late as that.
     pub(super) fn use_up(&mut self, at: Timestamp) {
-        for (_, guard) in &mut self.quotas {
-            let all = guard.ceiling();
-            guard.hold(all);
-            guard.end(at, all, all, 0.0);
+        for (_, trust) in &mut self.quotas {
+            trust.use_up(at);
         }
     }
 
     pub(super) fn largest_request(&self) -> Option<u64> {
         let of_tokens = self.quotas.iter().filter(|(kind, _)| *kind != QuotaKind::Requests);
-        of_tokens.map(|(_, guard)| guard.ceiling()).min()
+        of_tokens.map(|(_, trust)| trust.ceiling()).min()
     }
 
     pub(super) fn seconds_for(&self, requests: u64, tokens: u64) -> f64 {
-        let seconds = |(kind, guard): &(QuotaKind, Guard)| {
+        let seconds = |(kind, trust): &(QuotaKind, Trust)| {
             let amount = if *kind == QuotaKind::Requests { requests } else { tokens };
-            amount as f64 / guard.rate_per_s()
+            amount as f64 / trust.rate_per_s()
         };
         self.quotas.iter().map(seconds).fold(0.0, f64::max)
     }
 
     pub(super) fn stats(&self, now: Timestamp) -> ThrottleStats {
-        let until = self.quotas.iter().filter_map(|(_, guard)| guard.cautious_until());
+        let until = self.quotas.iter().filter_map(|(_, trust)| trust.cautious_until());
         ThrottleStats { cautious_until: until.filter(|until| *until > now).max(), ..self.stats }
     }
 }
 
 impl Cost {
     /// What has to be held. A request that the quota may admit must be let through, even where its answer may cost more.
-    fn held(self, kind: QuotaKind, guard: &Guard) -> u64 {
-        kind.cost(self.most).min(guard.ceiling())
+    fn held(self, kind: QuotaKind, trust: &Trust) -> u64 {
+        kind.cost(self.most).min(trust.ceiling())
     }
 }

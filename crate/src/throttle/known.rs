@@ -19,13 +19,16 @@ pub struct ThrottleSettings {
     pub refund: Refund,
     /// How far the clocks of client and service may differ, in seconds, 0 to 30.
     pub clock_error_s: f64,
+    /// Whether the quotas may be used up when it starts, for instance by a measurement, or by the client before it was
+    /// restarted. Then it lets them recover first; otherwise it takes them for unused.
+    pub is_used_up: bool,
 }
 
 impl ThrottleSettings {
     /// Quotas of `tpm` tokens and `rpm` requests a minute, enforced in nobody knows which way: as sliding logs of 60 s.
     /// That is safe for every mechanism of 60 s but the sliding counter and the exponential decay, of which one 429 tells.
     ///
-    /// A burndown of 1, refunds at the end, clocks that differ by up to 0.25 s.
+    /// A burndown of 1, refunds at the end, clocks that differ by up to 0.25 s, nothing used yet.
     pub fn stated(tpm: Option<u64>, rpm: Option<u64>) -> Self {
         let log = |limit| Mechanism::per_minute(MechanismId::SlidingLog, limit);
         let quotas = [(QuotaKind::Requests, rpm), (QuotaKind::Tokens, tpm)];
@@ -34,6 +37,7 @@ impl ThrottleSettings {
             burndown: 1,
             refund: Refund::AtEnd,
             clock_error_s: 0.25,
+            is_used_up: false,
         }
     }
 

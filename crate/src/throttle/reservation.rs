@@ -11,42 +11,45 @@ use crate::{QuotaKind, Timestamp, Usage};
 pub struct Reservation {
     shared: Arc<Shared>,
     sent: Timestamp,
-    cost: Cost,
-    end: End,
+    /// Until it is known how it ended.
+    cost: Option<Cost>,
 }
 
 impl Reservation {
     pub(super) fn new(shared: Arc<Shared>, sent: Timestamp, cost: Cost) -> Self {
-        Self { shared, sent, cost, end: End::NotSent }
+        Self { shared, sent, cost: Some(cost) }
     }
 
     /// The answer is complete and used this much: what was not used comes back as soon as the service has surely
     /// returned it.
-    pub fn settle(self, usage: Usage) {
+    #[inline]
+    pub fn settle(mut self, usage: Usage) {
         self.ended(End::Used(usage));
     }
 
     /// Nobody knows whether the service admitted it, for example after a timeout or a 503: it counts as used up.
-    pub fn unknown(self) {
+    pub fn unknown(mut self) {
         self.ended(End::Unknown);
     }
 
-    /// The service rejected it all the same, by this quota as far as it said. The throttle then pauses for two periods
-    /// of the quota and for a day spreads requests evenly, below every mechanism that the quota may have, 10 % lower
-    /// with each further 429; [`Throttle::stats`](crate::Throttle::stats) says until when.
-    pub fn throttled(self, by: Option<QuotaKind>) {
+    /// The service rejected it all the same, by this quota as far as it said. The throttle takes that quota for used up,
+    /// and for a day for each mechanism that is stricter than what it was taken for. After a second 429 it pauses for two
+    /// periods of the quota and spreads requests evenly, below every mechanism that the quota may have, 10 % lower with
+    /// each further 429. [`Throttle::stats`](crate::Throttle::stats) says until when.
+    pub fn throttled(mut self, by: Option<QuotaKind>) {
         let sent = self.sent;
         self.ended(End::Throttled { by, sent });
     }
 
-    fn ended(mut self, end: End) {
-        self.end = end;
+    fn ended(&mut self, end: End) {
+        if let Some(cost) = self.cost.take() {
+            self.shared.end(cost, end);
+        }
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.shared.gate().end(self.shared.clock.now(), self.cost, self.end);
-        self.shared.ended.notify_one();
+        self.ended(End::NotSent);
     }
 }

@@ -2,45 +2,76 @@
 
 use std::time::Duration;
 
-use bedrock_tpm::{Mechanism, QuotaKind, Refund, Throttle, ThrottleSettings};
+use bedrock_tpm::{Clock, Limiter, Mechanism, MechanismId, QuotaKind, Refund, Throttle, ThrottleSettings};
 
 use crate::{START, clock, stated, used};
 
-#[tokio::test(start_paused = true)]
-async fn a_429_pauses_then_spreads_requests_and_is_forgotten_after_a_day() {
-    let (throttle, clock) = (stated(None, Some(60)), clock());
-    for _ in 0..3 {
+/// Sends `requests` one after the other, each of which takes no time; returns when, in seconds from the start.
+async fn passes(throttle: &Throttle, clock: Clock, requests: usize) -> Vec<f64> {
+    let mut sent = Vec::new();
+    for _ in 0..requests {
         throttle.acquire(1, 1).await.unwrap().settle(used(1, 1));
+        sent.push(clock.now().seconds_since(START));
     }
-    assert_eq!(clock.now(), START, "three of sixty go at once");
+    sent
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_calls_for_the_stricter_mechanisms_and_is_forgotten_after_a_day() {
+    let (throttle, clock) = (stated(None, Some(60)), clock());
+    assert_eq!(passes(&throttle, clock, 3).await, [0.0; 3], "three of sixty go at once");
     // Two requests that were under way together teach one thing.
     let [first, second] = [throttle.acquire(1, 1).await.unwrap(), throttle.acquire(1, 1).await.unwrap()];
     clock.sleep(Duration::from_secs(1)).await;
     first.throttled(Some(QuotaKind::Requests));
     let told = throttle.stats();
     assert_eq!((told.sent, told.throttled, told.last_throttled), (5, 1, Some(clock.now())));
-    assert_eq!(told.cautious_until, Some(START + Duration::from_secs(86_401)));
+    assert_eq!(told.cautious_until, Some(clock.now() + Duration::from_secs(86_400)));
+    let mut stricter = [MechanismId::SlidingCounter, MechanismId::ExponentialDecay].map(|id| {
+        let mut limiter = Mechanism::per_minute(id, 60).limiter();
+        limiter.charge(clock.now(), 60);
+        limiter
+    });
     clock.sleep(Duration::from_millis(10)).await;
     second.throttled(None);
     assert_eq!(throttle.stats().cautious_until, told.cautious_until);
 
-    let mut sent = Vec::new();
-    for _ in 0..50 {
-        throttle.acquire(1, 1).await.unwrap().settle(used(1, 1));
-        sent.push(clock.now().seconds_since(START));
+    let sent = passes(&throttle, clock, 200).await;
+    for at in &sent {
+        let decisions = stricter.each_mut().map(|limiter| limiter.admit(START.plus_seconds(*at), 1));
+        assert!(decisions.iter().all(|decision| decision.is_admitted()), "second {at}: {decisions:?}");
     }
-    assert!((121.0..130.0).contains(&sent[0]), "two periods of pause: {}", sent[0]);
-    let rate = 39.0 / (sent[49] - sent[10]);
-    assert!((0.75..0.85).contains(&rate), "0.9 of the quota, less a tenth for what comes at once: {rate}");
+    let rate = 150.0 / (sent[199] - sent[49]);
+    assert!((0.95..1.0).contains(&rate), "what both admit: {rate}");
 
-    clock.sleep_until(START + Duration::from_secs(86_402)).await;
+    clock.sleep_until(told.cautious_until.unwrap()).await;
     assert_eq!(throttle.stats().cautious_until, None);
-    drop(throttle.acquire(1, 1).await.unwrap());
-    let before = clock.now();
-    for _ in 0..50 {
-        throttle.acquire(1, 1).await.unwrap().settle(used(1, 1));
+    let sent = passes(&throttle, clock, 60).await;
+    assert!(sent[59] - sent[0] < 0.1, "all at once again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn further_429s_pause_then_spread_requests_the_slower_the_more_there_are() {
+    let (throttle, clock) = (stated(None, Some(60)), clock());
+    throttle.acquire(1, 1).await.unwrap().throttled(None);
+    clock.sleep(Duration::from_secs(200)).await;
+    for trust in [0.9, 0.81] {
+        throttle.acquire(1, 1).await.unwrap().throttled(None);
+        let rejected_s = clock.now().seconds_since(START);
+        let sent = passes(&throttle, clock, 50).await;
+        assert!((120.0..130.0).contains(&(sent[0] - rejected_s)), "two periods of pause: {}", sent[0]);
+        let rate = 39.0 / (sent[49] - sent[10]);
+        assert!((rate - (trust - 0.1)).abs() < 0.05, "{trust} of the quota, less what comes at once: {rate}");
     }
-    assert!(clock.now().seconds_since(before) < 1.0, "all at once again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_used_before_it_started_may_be_stated() {
+    let (settings, clock) = (ThrottleSettings::stated(None, Some(60)), clock());
+    let settings = ThrottleSettings { is_used_up: true, ..settings };
+    let throttle = Throttle::new(settings, clock).unwrap();
+    let sent = passes(&throttle, clock, 60).await;
+    assert!((60.0..60.1).contains(&sent[0]) && sent[59] - sent[0] < 0.1, "{sent:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bedrock_tpm::{Mechanism, Refund, Throttle, ThrottleSettings};
+use bedrock_tpm::{Mechanism, MechanismId, QuotaKind, Refund, Throttle, ThrottleSettings};
 use tokio::task::JoinSet;
 
 use crate::{START, clock, stated, used};
@@ -61,6 +61,31 @@ async fn first_come_first_served() {
     }
     assert_eq!(*order.lock().unwrap(), [("large", 60.0), ("small", 120.0), ("last", 120.0)]);
     assert_eq!(throttle.stats().sent, 4);
+}
+
+/// Nobody has measured it: what is sent beyond half of it may be rejected, so it is sent one by one at first.
+#[tokio::test(start_paused = true)]
+async fn beyond_its_half_an_unmeasured_quota_is_tried_out() {
+    let in_flight = |throttle: Throttle| async move {
+        let mut reservations = Vec::new();
+        let second = Duration::from_secs(1);
+        while let Ok(acquired) = tokio::time::timeout(second, throttle.acquire(1, 1)).await {
+            reservations.push(acquired.unwrap());
+        }
+        let most = reservations.len();
+        reservations.into_iter().for_each(|reservation| reservation.settle(used(1, 1)));
+        most
+    };
+    let throttle = stated(None, Some(20));
+    assert_eq!(in_flight(throttle.clone()).await, 10, "half of it");
+    assert_eq!(in_flight(throttle.clone()).await, 1, "then one");
+    for _ in 0..3 {
+        throttle.acquire(1, 1).await.unwrap().settle(used(1, 1));
+    }
+    assert_eq!(in_flight(throttle).await, 2, "four that were admitted vouch for one more");
+    let quotas = vec![(QuotaKind::Requests, Mechanism::per_minute(MechanismId::TokenBucket, 20))];
+    let settings = ThrottleSettings { quotas, ..ThrottleSettings::stated(None, None) };
+    assert_eq!(in_flight(Throttle::new(settings, clock()).unwrap()).await, 20, "what is known is used");
 }
 
 /// Only the first in the queue is woken when something ends: a thousand that wait cost no more than their turns.
