@@ -1,5 +1,6 @@
 //! The throttle: the [`Limiter`](crate::Limiter)s of a client's quotas, in front of that client.
 
+mod fleet;
 mod gate;
 mod guard;
 mod known;
@@ -13,8 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use self::fleet::Fleet;
 use self::gate::Gate;
-use crate::{Clock, Result, Verdict};
+use crate::{Clock, Error, Result, Verdict};
 
 /// Keeps a client under its quotas: each request waits until the service will surely admit it.
 ///
@@ -49,6 +51,8 @@ use crate::{Clock, Result, Verdict};
 #[derive(Clone, Debug)]
 pub struct Throttle {
     shared: Arc<Shared>,
+    /// Where there is one, it holds what is used, and the gate in `shared` only knows what can ever pass.
+    fleet: Option<Fleet>,
 }
 
 #[derive(Debug)]
@@ -79,9 +83,52 @@ impl Throttle {
         Ok(Self::of_gate(Gate::new(known::quotas(verdict, &settings)?, &settings), clock))
     }
 
+    /// A throttle that shares its quotas with all processes, here and on other machines, that connect to the same `name`
+    /// on the Redis or Valkey (6 or later) at `url`: `redis://[[user]:password@]host[:port][/database]`, or a path to a
+    /// socket after `unix:`. The name stands for what has a quota of its own, such as account, Region and model; state
+    /// the same settings everywhere. TLS is not built in: reach a server that is elsewhere through a tunnel.
+    ///
+    /// # Time and the queue
+    /// The server's clock counts, and [`clock_error_s`](ThrottleSettings::clock_error_s) is how far it may be off. Each
+    /// process has one place in the queue of the fleet: they take turns, and a large request is not overtaken.
+    ///
+    /// # What may go wrong
+    /// - A process that is not heard of for 6 s is taken for dead, and counts as having used what it had reserved.
+    /// - While the server cannot be reached, requests wait; [`outage`](Self::outage) says why.
+    /// - A server that has lost what it kept, or may have, because it has restarted, was emptied or has given way to a
+    ///   replica, is taken for one whose quotas are all used up. That costs a lease and a period of each quota.
+    /// - A server that evicts keys may forget the quotas when no process is there to notice: give it `noeviction`.
+    ///
+    /// # Errors
+    /// A usage error if `settings` are out of range, if others under this name have other settings, or if the URL is
+    /// malformed; a setup error if the server cannot be reached.
+    pub async fn connect(url: &str, name: &str, settings: ThrottleSettings) -> Result<Self> {
+        Self::of_fleet(url, name, Gate::new(settings.quotas()?, &settings)).await
+    }
+
+    /// As [`connect`](Self::connect), but knows what `verdict` names, like [`from_verdict`](Self::from_verdict). All
+    /// processes need the same verdict.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with_verdict(
+        url: &str,
+        name: &str,
+        verdict: &Verdict,
+        settings: ThrottleSettings,
+    ) -> Result<Self> {
+        Self::of_fleet(url, name, Gate::new(known::quotas(verdict, &settings)?, &settings)).await
+    }
+
     fn of_gate(gate: Gate, clock: Clock) -> Self {
         let turn = tokio::sync::Mutex::default();
-        Self { shared: Arc::new(Shared { gate: Mutex::new(gate), turn, ended: Notify::new(), clock }) }
+        let shared = Shared { gate: Mutex::new(gate), turn, ended: Notify::new(), clock };
+        Self { shared: Arc::new(shared), fleet: None }
+    }
+
+    async fn of_fleet(url: &str, name: &str, gate: Gate) -> Result<Self> {
+        let fleet = Fleet::connect(url, name, &gate).await?;
+        Ok(Self { fleet: Some(fleet), ..Self::of_gate(gate, Clock::system()) })
     }
 
     /// Waits until a request of about `input_tokens` that may answer with up to `max_tokens` is safe under all quotas,
@@ -90,10 +137,14 @@ impl Throttle {
     /// Dropping the future takes nothing and leaves the queue in order.
     ///
     /// # Errors
-    /// A usage error at once if the request can never pass, because it is larger than a quota.
+    /// A usage error at once if the request can never pass, because it is larger than a quota; in a fleet also if another
+    /// process has come with other settings.
     pub async fn acquire(&self, input_tokens: u64, max_tokens: u64) -> Result<Reservation> {
         let cost = self.shared.gate().cost(input_tokens, max_tokens)?;
         let _turn = self.shared.turn.lock().await;
+        if let Some(fleet) = &self.fleet {
+            return fleet.reserve(cost).await;
+        }
         loop {
             let now = self.shared.clock.now();
             let opens_at = self.shared.gate().opens_at(now, cost);
@@ -111,9 +162,19 @@ impl Throttle {
         }
     }
 
-    /// What it has done so far, and whether a 429 has made it cautious.
+    /// What it has done so far, and whether a 429 has made it cautious. In a fleet that is about all processes together,
+    /// as of the last time when this one looked, at most a few seconds ago.
     pub fn stats(&self) -> ThrottleStats {
-        self.shared.gate().stats(self.shared.clock.now())
+        match &self.fleet {
+            Some(fleet) => fleet.stats(),
+            None => self.shared.gate().stats(self.shared.clock.now()),
+        }
+    }
+
+    /// Why requests wait although they might be safe: the Redis of the fleet cannot be reached, or does not take this
+    /// process. `None` if it is well, and always in one process.
+    pub fn outage(&self) -> Option<Error> {
+        self.fleet.as_ref().and_then(Fleet::outage)
     }
 }
 

@@ -1,11 +1,11 @@
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::ThrottleSettings;
 use super::guard::Guard;
 use crate::{Error, QuotaKind, Refund, Result, Timestamp, Usage, reserved_tokens, settled_tokens};
 
 /// All quotas of one client, as a state machine: the times go in.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Gate {
     quotas: Vec<(QuotaKind, Guard)>,
     burndown: u64,
@@ -14,7 +14,7 @@ pub(super) struct Gate {
 }
 
 /// What a throttle has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ThrottleStats {
     /// Requests that were let through.
     pub sent: u64,
@@ -27,7 +27,7 @@ pub struct ThrottleStats {
 }
 
 /// What a request needs of every quota.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Cost {
     /// The tokens that the service reserves.
     reserved: u64,
@@ -76,6 +76,11 @@ impl Gate {
 
     pub(super) fn reserve(&mut self, cost: Cost) {
         self.stats.sent += 1;
+        self.hold(cost);
+    }
+
+    /// Counts a request that was let through before, and of which it does not know.
+    pub(super) fn hold(&mut self, cost: Cost) {
         for (kind, guard) in &mut self.quotas {
             guard.hold(cost.held(*kind, guard));
         }
@@ -113,6 +118,13 @@ impl Gate {
                 self.stats.last_throttled = Some(now);
             }
             End::Used(_) | End::Unknown => {}
+        }
+    }
+
+    /// What was used up to `at` is not known: all of it, as late as that.
+    pub(super) fn use_up(&mut self, at: Timestamp) {
+        for (_, guard) in &mut self.quotas {
+            guard.use_up(at);
         }
     }
 

@@ -1,6 +1,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::limiter::AnyLimiter;
 use crate::{Decision, Limiter, Mechanism, Timestamp};
 
@@ -23,7 +25,7 @@ const CAUTIOUS_S: f64 = 86_400.0;
 ///
 /// A window from first use breaks the second condition: a later start is a later end, so what was sent shortly before
 /// would be taken for the old window's. It is guarded as the sliding log of the same limit, which is never looser.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Guard {
     believed: Mechanism,
     limiter: AnyLimiter,
@@ -37,7 +39,7 @@ pub(super) struct Guard {
 }
 
 /// The quota has rejected what it should have admitted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Caution {
     since: Timestamp,
     trust: f64,
@@ -50,7 +52,7 @@ impl Caution {
 }
 
 /// At this instant of the limiter's time, `held` is no longer held, and `charged` is charged instead.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Release {
     at: Timestamp,
     held: u64,
@@ -129,6 +131,15 @@ impl Guard {
         let period_s = self.believed.ceiling() as f64 / self.believed.rate_per_s();
         let paced = self.paced();
         self.adopt(now, paced, (2.0 * period_s * paced.rate_per_s()).ceil() as u64);
+    }
+
+    /// What was used up to `at` is not known: all of it, as late as that.
+    pub(super) fn use_up(&mut self, at: Timestamp) {
+        let mechanism = if self.caution.is_some() { self.paced() } else { self.believed };
+        self.limiter = mechanism.limiter();
+        let all = self.ceiling();
+        self.hold(all);
+        self.end(at, all, all, 0.0);
     }
 
     /// Until when it is cautious, if it is.

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::Shared;
+use super::fleet::Place;
 use super::gate::{Cost, End};
 use crate::{QuotaKind, Timestamp, Usage};
 
@@ -9,15 +10,25 @@ use crate::{QuotaKind, Timestamp, Usage};
 #[derive(Debug)]
 #[must_use = "a dropped reservation says that the request was not sent"]
 pub struct Reservation {
-    shared: Arc<Shared>,
+    holder: Holder,
     sent: Timestamp,
-    cost: Cost,
     end: End,
+}
+
+/// Who has to know how it ended.
+#[derive(Debug)]
+enum Holder {
+    Process(Arc<Shared>, Cost),
+    Fleet(Place),
 }
 
 impl Reservation {
     pub(super) fn new(shared: Arc<Shared>, sent: Timestamp, cost: Cost) -> Self {
-        Self { shared, sent, cost, end: End::NotSent }
+        Self { holder: Holder::Process(shared, cost), sent, end: End::NotSent }
+    }
+
+    pub(super) fn in_fleet(place: Place, sent: Timestamp) -> Self {
+        Self { holder: Holder::Fleet(place), sent, end: End::NotSent }
     }
 
     /// The answer is complete and used this much: what was not used comes back as soon as the service has surely
@@ -46,7 +57,12 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.shared.gate().end(self.shared.clock.now(), self.cost, self.end);
-        self.shared.ended.notify_one();
+        match &self.holder {
+            Holder::Process(shared, cost) => {
+                shared.gate().end(shared.clock.now(), *cost, self.end);
+                shared.ended.notify_one();
+            }
+            Holder::Fleet(place) => place.end(self.end),
+        }
     }
 }
