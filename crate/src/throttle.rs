@@ -93,11 +93,12 @@ impl Throttle {
     /// process has one place in the queue of the fleet: they take turns, and a large request is not overtaken.
     ///
     /// # What may go wrong
-    /// - A process that is not heard of for 6 s is taken for dead, and counts as having used what it had reserved.
+    /// - A process that is not heard of for 6 s (a lease) is taken for dead, and counts as having used what it had reserved.
     /// - While the server cannot be reached, requests wait; [`outage`](Self::outage) says why.
     /// - A server that has lost what it kept, or may have, because it has restarted, was emptied or has given way to a
     ///   replica, is taken for one whose quotas are all used up. That costs a lease and a period of each quota.
-    /// - A server that evicts keys may forget the quotas when no process is there to notice: give it `noeviction`.
+    /// - A server that keeps nothing under the name lets nothing pass for a lease, in which those that know better object.
+    ///   If there are none, nothing is taken for used since the server started: do not let it evict keys.
     ///
     /// # Errors
     /// A usage error if `settings` are out of range, if others under this name have other settings, or if the URL is

@@ -128,6 +128,13 @@ impl Gate {
         }
     }
 
+    /// Lets nothing pass before `until`.
+    pub(super) fn close(&mut self, until: Timestamp) {
+        for (_, guard) in &mut self.quotas {
+            guard.close(until);
+        }
+    }
+
     pub(super) fn stats(&self, now: Timestamp) -> ThrottleStats {
         let until = self.quotas.iter().filter_map(|(_, guard)| guard.cautious_until());
         ThrottleStats { cautious_until: until.filter(|until| *until > now).max(), ..self.stats }

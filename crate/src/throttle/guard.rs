@@ -142,6 +142,13 @@ impl Guard {
         self.end(at, all, all, 0.0);
     }
 
+    /// Lets nothing pass before `until`.
+    pub(super) fn close(&mut self, until: Timestamp) {
+        let all = self.ceiling();
+        self.hold(all);
+        self.end(until, all, 0, 0.0);
+    }
+
     /// Until when it is cautious, if it is.
     pub(super) fn cautious_until(&self) -> Option<Timestamp> {
         self.caution.map(Caution::until)

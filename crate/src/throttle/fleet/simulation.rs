@@ -149,12 +149,12 @@ fn what_a_dead_process_had_reserved_counts_as_used_when_its_lease_ends() {
         let (dies, worker) = world.throttle("dies", &settings).await.unwrap();
         let (lives, _worker) = world.throttle("lives", &settings).await.unwrap();
         let held = dies.acquire(1, 1).await.unwrap();
-        let lived_s = 30.0;
-        world.clock.sleep(Duration::from_secs_f64(lived_s)).await;
+        world.clock.sleep(Duration::from_secs(30)).await;
+        let died = world.clock.now();
         worker.abort();
         drop(held);
         lives.acquire(1, 1).await.unwrap().unknown();
-        let after_s = world.clock.now().seconds_since(START) - lived_s - 60.0;
+        let after_s = world.clock.now().seconds_since(died) - 60.0;
         assert!((LEASE_S / 2.0..LEASE_S + 0.2).contains(&after_s), "{after_s}");
     });
 }
@@ -211,6 +211,43 @@ fn all_have_to_agree_on_the_settings_until_nobody_is_left() {
     });
 }
 
+/// The newcomer finds an empty server that has run for long, but one that lives has seen what was there.
+#[test]
+fn who_lives_remembers_what_the_server_forgot() {
+    let (settings, config) = requests(Mechanism::per_minute(MechanismId::SlidingLog, 1), (0.1, 0.1));
+    in_virtual_time(async {
+        let world = World::new(Server::new(Clock::virtual_from(START), 0.0, 1), settings.clone(), config);
+        let (lives, _worker) = world.throttle("lives", &settings).await.unwrap();
+        lives.acquire(1, 1).await.unwrap().unknown();
+        let waited_s = world.clock.now().seconds_since(START);
+        assert!((LEASE_S - 0.6..LEASE_S + 0.2).contains(&waited_s), "for those who know better: {waited_s}");
+        world.clock.sleep(Duration::from_secs(1)).await;
+        let forgot = world.clock.now();
+        world.server.forget();
+        let (newcomer, _worker) = world.throttle("newcomer", &settings).await.unwrap();
+        newcomer.acquire(1, 1).await.unwrap().unknown();
+        let waited_s = world.clock.now().seconds_since(forgot);
+        assert!((60.0..70.0).contains(&waited_s), "{waited_s}");
+    });
+}
+
+/// What a dead process had sent may be admitted later than the server forgot it.
+#[test]
+fn after_a_loss_nothing_passes_for_a_lease() {
+    let bucket = Mechanism::TokenBucket { capacity: 10, refill_per_s: 10.0 };
+    let (settings, config) = requests(bucket, (0.1, 0.1));
+    in_virtual_time(async {
+        let world = World::new(Server::new(Clock::virtual_from(START), 0.0, 1), settings.clone(), config);
+        let (throttle, _worker) = world.throttle("first", &settings).await.unwrap();
+        throttle.acquire(1, 1).await.unwrap().unknown();
+        let restarted = world.clock.now();
+        world.server.restart(0.0);
+        throttle.acquire(1, 1).await.unwrap().unknown();
+        let waited_s = world.clock.now().seconds_since(restarted);
+        assert!((LEASE_S..LEASE_S + 2.0).contains(&waited_s), "{waited_s}");
+    });
+}
+
 #[test]
 fn while_the_server_is_away_requests_wait_and_it_says_so() {
     let (settings, config) = requests(Mechanism::per_minute(MechanismId::SlidingLog, 10), (0.1, 0.1));
@@ -219,13 +256,14 @@ fn while_the_server_is_away_requests_wait_and_it_says_so() {
         let (throttle, _worker) = world.throttle("first", &settings).await.unwrap();
         throttle.acquire(1, 1).await.unwrap().unknown();
         assert!(throttle.outage().is_none());
+        let away = world.clock.now();
         world.server.stay_away(20.0);
         let acquired = tokio::time::timeout(Duration::from_secs(19), throttle.acquire(1, 1)).await;
         assert!(acquired.is_err(), "nothing goes out unasked");
         let outage = throttle.outage().unwrap().to_string();
         assert!(outage.starts_with("no answer") && outage.contains("requests wait"), "{outage}");
         throttle.acquire(1, 1).await.unwrap().unknown();
-        assert!((20.0..22.0).contains(&world.clock.now().seconds_since(START)));
+        assert!((20.0..22.0).contains(&world.clock.now().seconds_since(away)));
         assert!(throttle.outage().is_none());
     });
 }

@@ -81,10 +81,13 @@ impl State {
         Ok(state)
     }
 
+    /// Workers that live and know better say so within a lease.
     fn unused(look: &Look, settings: &[u8]) -> Result<Self> {
+        let mut gate: Gate = decoded(settings)?;
+        gate.close(look.now.plus_seconds(LEASE_S));
         Ok(Self {
             settings: settings.to_vec(),
-            gate: decoded(settings)?,
+            gate,
             workers: BTreeMap::new(),
             queue: VecDeque::new(),
             lineage: new_name(),
