@@ -15,7 +15,8 @@ const DAY: i64 = 86_400 * NANOS;
 /// The largest time scale: one real second is then one hour.
 const MAX_SCALE: u32 = 3_600;
 
-/// A point in time, in nanoseconds since the Unix epoch (UTC); prints and serialises as RFC 3339.
+/// A point in time, in nanoseconds since the Unix epoch (UTC); prints and serialises as RFC 3339, in binary formats as
+/// the number.
 ///
 /// An integer, because window borders must be exact and a particle filter compares millions of them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,13 +115,19 @@ impl fmt::Debug for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        match serializer.is_human_readable() {
+            true => serializer.collect_str(self),
+            false => self.0.serialize(serializer),
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        DateTime::<Utc>::deserialize(deserializer).map(Self::from)
+        match deserializer.is_human_readable() {
+            true => DateTime::<Utc>::deserialize(deserializer).map(Self::from),
+            false => i64::deserialize(deserializer).map(Self),
+        }
     }
 }
 

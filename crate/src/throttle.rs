@@ -3,6 +3,7 @@
 mod caution;
 mod ended;
 mod estimate;
+mod fleet;
 mod gate;
 mod guard;
 mod known;
@@ -24,9 +25,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use self::fleet::Fleet;
 use self::gate::{Cost, End, Gate};
 use self::guard::Guard;
-use crate::{Clock, QuotaKind, Result, Timestamp, Verdict};
+use crate::{Clock, Error, QuotaKind, Result, Timestamp, Verdict};
 
 /// Keeps a client under its quotas: each request waits until the service will surely admit it.
 ///
@@ -62,6 +64,8 @@ use crate::{Clock, QuotaKind, Result, Timestamp, Verdict};
 #[derive(Clone, Debug)]
 pub struct Throttle {
     shared: Arc<Shared>,
+    /// Where there is one, it holds what is used, and the gate in `shared` only knows what can ever pass.
+    fleet: Option<Fleet>,
 }
 
 #[derive(Debug)]
@@ -101,14 +105,68 @@ impl Throttle {
         Ok(Self::of_quotas(known::quotas(verdict, &settings)?, &settings, clock))
     }
 
+    /// A throttle that shares its quotas with all processes, here and on other machines, that connect to the same `name`
+    /// on the Redis or Valkey (6 or later) at `url`: `redis://[[user]:password@]host[:port][/database]`, or a path to a
+    /// socket after `unix:`. The name stands for what has a quota of its own, such as account, Region and model; state
+    /// the same settings everywhere; [`is_used_up`](ThrottleSettings::is_used_up) is for one process and changes nothing
+    /// here. TLS is not built in: reach a server that is elsewhere through a tunnel.
+    ///
+    /// # Time and the queue
+    /// The server's clock counts, and [`clock_error_s`](ThrottleSettings::clock_error_s) is how far it may be off. Each
+    /// process has one place in the queue of the fleet: they take turns, and a large request is not overtaken.
+    ///
+    /// # What may go wrong
+    /// - A process that is not heard of for 6 s (a lease) is taken for dead, and counts as having used what it had reserved.
+    /// - While the server cannot be reached, requests wait; [`outage`](Self::outage) says why.
+    /// - A server that has lost what it kept, or may have, because it has restarted, was emptied or has given way to a
+    ///   replica, is taken for one whose quotas are all used up. That costs a lease and a period of each quota.
+    /// - A server that keeps nothing under the name lets nothing pass for a lease, in which those that know better object.
+    ///   If there are none, nothing is taken for used since the server started: do not let it evict keys.
+    ///
+    /// # Errors
+    /// A usage error if `settings` are out of range, if others under this name have other settings, or if the URL is
+    /// malformed; a setup error if the server cannot be reached.
+    pub async fn connect(url: &str, name: &str, settings: ThrottleSettings) -> Result<Self> {
+        Self::of_fleet(url, name, settings.quotas()?, &settings).await
+    }
+
+    /// As [`connect`](Self::connect), but knows what `verdict` names, like [`from_verdict`](Self::from_verdict). All
+    /// processes need the same verdict.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with_verdict(
+        url: &str,
+        name: &str,
+        verdict: &Verdict,
+        settings: ThrottleSettings,
+    ) -> Result<Self> {
+        Self::of_fleet(url, name, known::quotas(verdict, &settings)?, &settings).await
+    }
+
     fn of_quotas(quotas: Vec<(QuotaKind, Guard)>, settings: &ThrottleSettings, clock: Clock) -> Self {
         let (mut gate, seen) = (Gate::new(quotas, settings), clock.now());
         if settings.is_used_up {
             gate.use_up(seen);
         }
+        Self::of_gate(gate, seen, clock)
+    }
+
+    async fn of_fleet(
+        url: &str,
+        name: &str,
+        quotas: Vec<(QuotaKind, Guard)>,
+        settings: &ThrottleSettings,
+    ) -> Result<Self> {
+        let (gate, clock) = (Gate::new(quotas, settings), Clock::system());
+        let fleet = Fleet::connect(url, name, &gate).await?;
+        Ok(Self { fleet: Some(fleet), ..Self::of_gate(gate, clock.now(), clock) })
+    }
+
+    fn of_gate(gate: Gate, seen: Timestamp, clock: Clock) -> Self {
         let state = Mutex::new(State { gate, seen, waiting: 0 });
         let turn = tokio::sync::Mutex::default();
-        Self { shared: Arc::new(Shared { state, turn, ended: Notify::new(), clock }) }
+        Self { shared: Arc::new(Shared { state, turn, ended: Notify::new(), clock }), fleet: None }
     }
 
     /// Waits until a request of about `input_tokens` that may answer with up to `max_tokens` is safe under all quotas,
@@ -117,8 +175,14 @@ impl Throttle {
     /// Dropping the future takes nothing and leaves the queue in order.
     ///
     /// # Errors
-    /// A usage error at once if the request can never pass, because it is larger than a quota.
+    /// A usage error at once if the request can never pass, because it is larger than a quota; in a fleet also if another
+    /// process has come with other settings.
     pub async fn acquire(&self, input_tokens: u64, max_tokens: u64) -> Result<Reservation> {
+        if let Some(fleet) = &self.fleet {
+            let cost = self.shared.state().gate.cost(input_tokens, max_tokens)?;
+            let _turn = self.shared.turn.lock().await;
+            return fleet.reserve(cost).await;
+        }
         let (cost, sent) = self.shared.enter(input_tokens, max_tokens)?;
         let sent = match sent {
             Some(sent) => sent,
@@ -142,9 +206,19 @@ impl Throttle {
         self.shared.state().gate.seconds_for(requests, tokens)
     }
 
-    /// What it has done so far, and whether a 429 has made it cautious.
+    /// What it has done so far, and whether a 429 has made it cautious. In a fleet that is about all processes together,
+    /// as of the last time when this one looked, at most a few seconds ago.
     pub fn stats(&self) -> ThrottleStats {
-        self.shared.state().gate.stats(self.shared.clock.now())
+        match &self.fleet {
+            Some(fleet) => fleet.stats(),
+            None => self.shared.state().gate.stats(self.shared.clock.now()),
+        }
+    }
+
+    /// Why requests wait although they might be safe: the Redis of the fleet cannot be reached, or does not take this
+    /// process. `None` if it is well, and always in one process.
+    pub fn outage(&self) -> Option<Error> {
+        self.fleet.as_ref().and_then(Fleet::outage)
     }
 }
 

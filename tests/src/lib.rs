@@ -3,6 +3,7 @@
 mod measured;
 mod program;
 mod python;
+mod redis;
 mod server;
 mod shaped;
 pub mod truth;
@@ -11,6 +12,7 @@ pub mod validation;
 pub use measured::{Measured, Tally};
 pub use program::{Finished, Program, Running};
 pub use python::{chromium, python_with};
+pub use redis::RedisServer;
 pub use server::{answering, answering_each, deaf, refusing};
 pub use shaped::shaped;
 

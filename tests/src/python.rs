@@ -32,9 +32,15 @@ pub fn python_with(folder: &Path, packages: &[&str]) -> Result<PathBuf, String> 
 /// # Errors
 /// In one line, that there is none.
 pub fn chromium() -> Result<PathBuf, String> {
+    on_path("chromium")
+}
+
+pub(crate) fn on_path(program: &str) -> Result<PathBuf, String> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let mut candidates = env::split_paths(&path).map(|folder| folder.join("chromium"));
-    candidates.find(|candidate| candidate.is_file()).ok_or_else(|| "there is no chromium on the PATH".into())
+    let mut candidates = env::split_paths(&path).map(|folder| folder.join(program));
+    candidates
+        .find(|candidate| candidate.is_file())
+        .ok_or_else(|| format!("there is no {program} on the PATH"))
 }
 
 fn run(command: &mut Command) -> Result<Output, String> {

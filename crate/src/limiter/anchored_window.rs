@@ -1,9 +1,11 @@
+use serde::{Deserialize, Serialize};
+
 use super::{Decision, Limiter, nanos};
 use crate::Timestamp;
 
 /// At most `limit` in a window that starts with the first charge after the previous window has ended
 /// ("relative minutes").
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AnchoredWindow {
     limit: u64,
     window: i64,

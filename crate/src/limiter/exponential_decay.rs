@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use super::token_bucket::ROUNDING;
 use super::{Decision, Limiter};
 use crate::Timestamp;
@@ -5,7 +7,7 @@ use crate::Timestamp;
 /// What was used fades exponentially; a request fits if what is left of it and the request stay within `limit`.
 ///
 /// The exponentially weighted sum that some rate limiters keep instead of a window.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExponentialDecay {
     limit: f64,
     time_constant_s: f64,

@@ -1,10 +1,12 @@
+use serde::{Deserialize, Serialize};
+
 use super::{Decision, Limiter, nanos, window_index, window_start};
 use crate::Timestamp;
 
 /// At most `limit` in each window; windows follow each other, the first starting `offset` after the epoch.
 ///
 /// With a 60 s window and no offset the quota resets on the clock minute ("absolute minutes").
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FixedWindow {
     limit: u64,
     window: i64,

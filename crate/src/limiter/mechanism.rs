@@ -233,7 +233,7 @@ impl fmt::Display for Mechanism {
 }
 
 /// Any of the limiters, without a heap allocation or a type parameter.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum AnyLimiter {
     /// See [`FixedWindow`].
     FixedWindow(FixedWindow),

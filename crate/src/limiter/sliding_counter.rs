@@ -1,10 +1,12 @@
+use serde::{Deserialize, Serialize};
+
 use super::{Decision, Limiter, nanos, window_index, window_start};
 use crate::Timestamp;
 
 /// Counts per clock-aligned window and estimates the sliding sum as `previous x (1 - elapsed share) + current`.
 ///
 /// Source of the formula: Cloudflare, "How we built rate limiting capable of scaling to millions of domains".
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SlidingCounter {
     limit: u64,
     window: i64,

@@ -1,10 +1,12 @@
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Decision, Limiter, nanos};
 use crate::Timestamp;
 
 /// At most `limit` in every interval of one window's length: each charge counts for exactly that long.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SlidingLog {
     limit: u64,
     window: i64,

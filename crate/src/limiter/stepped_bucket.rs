@@ -1,9 +1,11 @@
+use serde::{Deserialize, Serialize};
+
 use super::token_bucket::ROUNDING;
 use super::{Decision, Limiter, nanos, window_index, window_start};
 use crate::Timestamp;
 
 /// A token bucket that refills in ticks: nothing for `tick` seconds, then a tick's worth at once. Starts full.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SteppedBucket {
     capacity: f64,
     per_tick: f64,

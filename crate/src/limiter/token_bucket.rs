@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use super::{Decision, Limiter};
 use crate::Timestamp;
 
@@ -7,7 +9,7 @@ pub(super) const ROUNDING: f64 = 1e-6;
 /// Holds up to `capacity` and refills continuously. Starts full.
 ///
 /// GCRA with the same burst and rate admits exactly the same requests; no probing can tell them apart.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TokenBucket {
     capacity: f64,
     refill_per_s: f64,

@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use super::guard::Guard;
 use crate::{Mechanism, Timestamp};
 
@@ -16,7 +18,7 @@ const AT_ONCE: u64 = 10;
 /// taken for, or that somebody else uses it. So it is guarded as all of those, taken for used up. If that is not enough,
 /// requests are spread evenly, which passes in any phase and leaves something to others, the more the more often it was
 /// not enough.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Caution {
     since: Timestamp,
     guards: Vec<Guard>,

@@ -1,4 +1,4 @@
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::ThrottleSettings;
 use super::guard::Guard;
@@ -6,7 +6,7 @@ use super::trust::Trust;
 use crate::{Error, QuotaKind, Refund, Result, Timestamp, Usage, reserved_tokens, settled_tokens};
 
 /// All quotas of one client, as a state machine: the times go in.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Gate {
     quotas: Vec<(QuotaKind, Trust)>,
     burndown: u64,
@@ -16,7 +16,7 @@ pub(super) struct Gate {
 }
 
 /// What a throttle has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ThrottleStats {
     /// Requests that were let through.
     pub sent: u64,
@@ -29,7 +29,7 @@ pub struct ThrottleStats {
 }
 
 /// What a request needs of every quota.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Cost {
     /// The tokens that the service reserves.
     reserved: u64,
@@ -84,6 +84,11 @@ impl Gate {
 
     pub(super) fn reserve(&mut self, cost: Cost) {
         self.stats.sent += 1;
+        self.hold(cost);
+    }
+
+    /// Counts a request that was let through before, and of which it does not know.
+    pub(super) fn hold(&mut self, cost: Cost) {
         for (kind, trust) in &mut self.quotas {
             trust.hold(cost.held(*kind, trust));
         }
@@ -126,6 +131,13 @@ impl Gate {
     pub(super) fn use_up(&mut self, at: Timestamp) {
         for (_, trust) in &mut self.quotas {
             trust.use_up(at);
+        }
+    }
+
+    /// Lets nothing pass before `until`.
+    pub(super) fn close(&mut self, until: Timestamp) {
+        for (_, trust) in &mut self.quotas {
+            trust.close(until);
         }
     }
 

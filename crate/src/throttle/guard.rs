@@ -1,6 +1,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::limiter::AnyLimiter;
 use crate::{Decision, Limiter, Mechanism, Timestamp};
 
@@ -14,7 +16,7 @@ use crate::{Decision, Limiter, Mechanism, Timestamp};
 ///
 /// A window from first use breaks the second condition: a later start is a later end, so what was sent shortly before
 /// would be taken for the old window's. It is guarded as the sliding log of the same limit, which is never looser.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Guard {
     mechanism: Mechanism,
     ceiling: u64,
@@ -28,7 +30,7 @@ pub(super) struct Guard {
 }
 
 /// At this instant of the limiter's time, `held` is no longer held, and `charged` is charged instead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Release {
     at: Timestamp,
     held: u64,
@@ -75,8 +77,18 @@ impl Guard {
 
     /// Charges `amount` that was used at `at`.
     pub(super) fn charge(&mut self, at: Timestamp, amount: u64) {
-        self.hold(amount);
-        self.end(at, amount, amount, at);
+        self.hold_until(at, amount, amount);
+    }
+
+    /// Lets nothing pass before `until`.
+    pub(super) fn close(&mut self, until: Timestamp) {
+        self.hold_until(until, self.ceiling, 0);
+    }
+
+    /// Holds `held` until `at`, and then charges `charged`.
+    fn hold_until(&mut self, at: Timestamp, held: u64, charged: u64) {
+        self.hold(held);
+        self.releases.push(Reverse(Release { at: at.plus_nanos(self.error), held, charged }));
     }
 
     /// What the quota is taken for.

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::Shared;
+use super::fleet::Place;
 use super::gate::{Cost, End};
 use crate::{QuotaKind, Timestamp, Usage};
 
@@ -9,15 +10,25 @@ use crate::{QuotaKind, Timestamp, Usage};
 #[derive(Debug)]
 #[must_use = "a dropped reservation says that the request was not sent"]
 pub struct Reservation {
-    shared: Arc<Shared>,
-    sent: Timestamp,
     /// Until it is known how it ended.
-    cost: Option<Cost>,
+    holder: Option<Holder>,
+    sent: Timestamp,
+}
+
+/// Who has to know how it ended.
+#[derive(Debug)]
+enum Holder {
+    Process(Arc<Shared>, Cost),
+    Fleet(Place),
 }
 
 impl Reservation {
     pub(super) fn new(shared: Arc<Shared>, sent: Timestamp, cost: Cost) -> Self {
-        Self { shared, sent, cost: Some(cost) }
+        Self { holder: Some(Holder::Process(shared, cost)), sent }
+    }
+
+    pub(super) fn in_fleet(place: Place, sent: Timestamp) -> Self {
+        Self { holder: Some(Holder::Fleet(place)), sent }
     }
 
     /// The answer is complete and used this much: what was not used comes back as soon as the service has surely
@@ -42,8 +53,10 @@ impl Reservation {
     }
 
     fn ended(&mut self, end: End) {
-        if let Some(cost) = self.cost.take() {
-            self.shared.end(cost, end);
+        match self.holder.take() {
+            Some(Holder::Process(shared, cost)) => shared.end(cost, end),
+            Some(Holder::Fleet(place)) => place.end(end),
+            None => {}
         }
     }
 }

@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use super::caution::Caution;
 use super::guard::Guard;
 use crate::{Mechanism, Timestamp};
@@ -10,7 +12,7 @@ const VOUCHING: u64 = 4;
 /// A quota that is taken for a sliding log may be stricter: nobody may have measured it. Half of a log is safe for every
 /// mechanism of its limit and period. So beyond half of it no more requests are under way than those before vouch for: if
 /// they are rejected, it is few at once.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Trust {
     guard: Guard,
     /// How much of the quota is only used as far as there are requests that vouch for it.
@@ -87,6 +89,11 @@ impl Trust {
     /// What was used up to `at` is not known: all of it, as late as that.
     pub(super) fn use_up(&mut self, at: Timestamp) {
         self.each_guard(|guard| guard.use_up(at));
+    }
+
+    /// Lets nothing pass before `until`.
+    pub(super) fn close(&mut self, until: Timestamp) {
+        self.each_guard(|guard| guard.close(until));
     }
 
     /// A request was admitted.
