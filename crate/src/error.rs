@@ -71,7 +71,7 @@ impl Error {
         self.kind == Kind::Setup
     }
 
-    /// A trace is corrupt, empty or does not belong to this run.
+    /// A trace, or another file of JSON lines, is corrupt, empty or does not belong to this run.
     pub fn is_trace(&self) -> bool {
         self.kind == Kind::Trace
     }
