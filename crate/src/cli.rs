@@ -6,6 +6,7 @@ mod check;
 mod emulate;
 mod measure;
 mod measured;
+mod plans;
 mod progress;
 mod report;
 
