@@ -8,6 +8,7 @@ mod emulate;
 mod known;
 mod measure;
 mod measured;
+mod plans;
 mod progress;
 mod report;
 

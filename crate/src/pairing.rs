@@ -11,13 +11,14 @@ mod obstacle;
 mod odds;
 mod recovery;
 mod round;
+mod step;
 mod terms;
 
 pub use finding::{Paired, Shares, pair};
+pub use step::{Role, Side, Step};
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
-use serde::{Deserialize, Serialize};
 
 use self::names::Names;
 use self::recovery::Recovery;
@@ -27,47 +28,8 @@ use crate::{Assumptions, Observation, Outcome, Result, Timestamp, Verdict};
 
 /// The phase, in a trace, whose requests go to two targets. The mechanism is judged by the others.
 pub(crate) const PAIRING: &str = "pairing";
-/// The field of a trace that says what a request of that phase is for.
-const STEP: &str = "pairing";
 /// After so many rounds it gives up.
 const ROUNDS: u32 = 12;
-
-/// One of two targets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Side {
-    /// The one whose quota is known.
-    First,
-    /// The one that may share it.
-    Second,
-}
-
-/// What a request is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Before the first round: it shows how many tokens a prompt has.
-    Sizing,
-    /// Asks a target for half of the quota after a pause.
-    Control,
-    /// Uses that target up.
-    Fill,
-    /// Asks the other target for half of the quota.
-    Probe,
-    /// Makes sure that the first of them is still used up.
-    Check,
-}
-
-/// A request's place in a pairing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    /// The round, from 1 on; 0 before the first.
-    pub round: u32,
-    /// What it is for.
-    pub role: Role,
-    /// Where it goes.
-    pub side: Side,
-}
 
 /// The next request of a pairing.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -106,30 +68,6 @@ struct Entry {
 /// The observations of one target alone.
 pub(crate) fn unpaired(observations: &[Observation]) -> Vec<Observation> {
     observations.iter().filter(|observation| observation.phase != PAIRING).cloned().collect()
-}
-
-impl Side {
-    /// The other of the two.
-    #[must_use]
-    pub fn other(self) -> Self {
-        match self {
-            Self::First => Self::Second,
-            Self::Second => Self::First,
-        }
-    }
-}
-
-impl Step {
-    /// Notes in `observation`, before it goes into a trace, what it is for.
-    pub fn note(self, observation: &mut Observation) {
-        let noted = serde_json::to_value(self).unwrap_or_default();
-        observation.extra.insert(STEP.into(), noted);
-    }
-
-    /// What a request was for, if it was one of a pairing.
-    pub(crate) fn of(observation: &Observation) -> Option<Self> {
-        Self::deserialize(observation.extra.get(STEP)?).ok()
-    }
 }
 
 impl Pairing {

@@ -199,15 +199,6 @@ impl BedrockTpmTester {
         self.send(tokens.saturating_sub(u64::from(max_tokens)), max_tokens, 1, None).await
     }
 
-    /// Sends one request of a pairing, of about `tokens` tokens, to the target that it is for.
-    ///
-    /// # Errors
-    /// As [`make_bedrock_request`](Self::make_bedrock_request), and a usage error if there is no second target.
-    pub(crate) async fn make_paired_request(&mut self, step: Step, tokens: u64) -> Result<Observation> {
-        let max_tokens = self.settings.max_tokens;
-        self.send(tokens.saturating_sub(u64::from(max_tokens)), max_tokens, 1, Some(step)).await
-    }
-
     /// Sends one request of about `input_tokens` tokens that asks for `max_tokens` output tokens at most, and records what
     /// becomes of it. The token budget takes every output token for 15 tokens, the largest burndown that AWS documents.
     ///

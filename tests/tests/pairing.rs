@@ -69,6 +69,7 @@ async fn targets_that_share_a_quota_are_told_from_those_that_do_not() {
     assert_eq!((&paired["target"], &paired["shares"]), (&second.into(), &"no".into()), "{paired}");
 }
 
+/// And with more, the same trace goes on to an answer.
 #[tokio::test]
 async fn a_budget_that_does_not_allow_an_answer_is_kept_and_leaves_it_open() {
     let program = Program::default();
@@ -79,6 +80,16 @@ async fn a_budget_that_does_not_allow_an_answer_is_kept_and_leaves_it_open() {
     assert!(document["spent"]["tokens"].as_u64().is_some_and(|spent| spent <= 30_000), "{document}");
     let warnings = document["warnings"].to_string();
     assert!(warnings.contains("count the two as one"), "{warnings}");
+
+    let sent = program.read("t.jsonl").lines().count();
+    let more = ["measure", "--resume=t.jsonl", "--json", "--protocol=classic", "--budget-tokens=200000"];
+    let to = ["--region=us-east-1", "--endpoint-url", &url];
+    let another = program.run(&[&more[..], &to, &["--paired-model=third-model"]].concat()).await;
+    another.assert_failure(2, "the trace is paired with other-model");
+    let resumed = program.run(&[&more[..], &to, &["--paired-model=other-model"]].concat()).await;
+    assert_eq!(paired(&resumed)["shares"], "no");
+    let spent = &resumed.json()["spent"];
+    assert!(spent["requests"].as_u64().is_some_and(|requests| requests > sent as u64), "{spent}");
 }
 
 #[tokio::test]
@@ -89,4 +100,8 @@ async fn a_second_target_that_is_none_is_wrong_usage() {
     same.assert_failure(2, "the second target is the first one");
     let elsewhere = measured(&program, &url, &["--paired-endpoint-url=http://192.0.2.1:80"]).await;
     elsewhere.assert_failure(2, "time scale 60 needs an endpoint on loopback");
+    let real_time = ["measure", "--tpm=8000", "--endpoint-url", &url];
+    let unasked =
+        program.run(&[&real_time[..], &["--paired-endpoint-url=http://192.0.2.1:80"]].concat()).await;
+    unasked.assert_failure(2, "add --yes to agree");
 }

@@ -128,6 +128,13 @@ impl PairedArgs {
         (other != OtherTarget::default()).then_some(other)
     }
 
+    /// The second target, as a sentence goes on that names the first.
+    pub(super) fn named(&self) -> String {
+        let given = [&self.paired_model, &self.paired_region, &self.paired_endpoint_url];
+        let given: Vec<_> = given.into_iter().flatten().map(String::as_str).collect();
+        if given.is_empty() { String::new() } else { format!(", and to {}", given.join(" at ")) }
+    }
+
     /// The flags that name the same second target again.
     pub(super) fn flags(&self) -> String {
         let flags = [

@@ -2,14 +2,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bedrock_tpm::protocol::{Adaptive, Audit, Pair, Plan, Schedule, classic};
-use bedrock_tpm::{
-    BedrockTpmTester, Clock, EmulatorConfig, Error, Report, Result, Settings, Target, Timestamp, Trace,
-};
+use bedrock_tpm::{BedrockTpmTester, Clock, EmulatorConfig, Error, Report, Result, Settings, Target, Trace};
 use clap::{Args, ValueEnum};
 
 use super::analyze::assumptions;
 use super::args::{EmulatorArgs, PairedArgs, QuotaArgs, TargetArgs};
 use super::measured::Measured;
+use super::plans::Plans;
 use super::progress::Progress;
 use super::{FAILURE, ask, exit_status, print, say, stop_requested};
 
@@ -60,13 +59,6 @@ enum Protocol {
     Classic,
 }
 
-/// What is sent, one after the other.
-struct Plans {
-    mechanism: Plan,
-    accounting: Option<Audit>,
-    pairing: Option<Pair>,
-}
-
 /// How a protocol ended.
 enum End {
     Complete,
@@ -85,9 +77,9 @@ impl Measure {
                 if self.may_spend(&target, Clock::scaled(settings.time_scale)?)? && !self.target.yes {
                     let plans = self.plans(&settings, &resumed, Clock::system())?;
                     let (tokens, model) = (plans.tokens_at_most().min(budget), &settings.model);
-                    let both = if plans.pairing.is_some() { " and to the second target" } else { "" };
+                    let second = self.paired.named();
                     ask(&format!(
-                        "This sends requests to {model}{both} and uses about {tokens} tokens, never more than {budget}."
+                        "This sends requests to {model}{second} and uses about {tokens} tokens, never more than {budget}."
                     ))?;
                 }
                 BedrockTpmTester::connect(target, settings).await?
@@ -193,38 +185,5 @@ impl Measure {
         }
         saved?;
         Ok(if partial { ExitCode::from(FAILURE) } else { exit_status(&measured.verdict) })
-    }
-}
-
-impl Plans {
-    /// The most tokens that they usually need.
-    fn tokens_at_most(&self) -> u64 {
-        let accounting = self.accounting.map_or(0, |audit| audit.tokens_at_most());
-        let pairing = self.pairing.map_or(0, |pair| pair.tokens_at_most());
-        self.mechanism.tokens_at_most().saturating_add(accounting).saturating_add(pairing)
-    }
-
-    /// When they end at the latest.
-    fn ends_by(&self) -> Timestamp {
-        let accounting = self.accounting.map_or(0.0, |audit| audit.minutes_at_most());
-        let pairing = self.pairing.map_or(0.0, |pair| pair.minutes_at_most());
-        self.mechanism.ends_by().plus_seconds(60.0 * (accounting + pairing))
-    }
-
-    /// Runs one after the other. A trace that has begun with one of them is done with those before.
-    async fn run(&self, tester: &mut BedrockTpmTester) -> Result<()> {
-        let is_paired = Pair::has_begun(tester.trace().observations());
-        if !is_paired && !Audit::has_begun(tester.trace().observations()) {
-            self.mechanism.run(tester).await?;
-        }
-        if let Some(audit) = self.accounting.filter(|_| !is_paired) {
-            let verdict = tester.verdict();
-            audit.run(tester, &verdict).await?;
-        }
-        if let Some(pair) = self.pairing {
-            let verdict = tester.verdict();
-            pair.run(tester, &verdict).await?;
-        }
-        Ok(())
     }
 }

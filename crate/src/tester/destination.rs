@@ -2,7 +2,7 @@ use super::padding::Padding;
 use super::{BedrockTpmTester, EMBEDDED};
 use crate::pairing::PAIRING;
 use crate::trace::without_account_ids;
-use crate::{Diagnosis, Endpoint, Error, Request, Response, Result, Side, Step, Target};
+use crate::{Diagnosis, Endpoint, Error, Observation, Request, Response, Result, Side, Step, Target};
 
 /// A second target, which may share the quota of the first: it is the first but for what is named here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,6 +85,15 @@ impl BedrockTpmTester {
         }
         self.second = Some(second);
         Ok(())
+    }
+
+    /// Sends one request of a pairing, of about `tokens` tokens, to the target that it is for.
+    ///
+    /// # Errors
+    /// As [`make_bedrock_request`](Self::make_bedrock_request), and a usage error if there is no second target.
+    pub(crate) async fn make_paired_request(&mut self, step: Step, tokens: u64) -> Result<Observation> {
+        let max_tokens = self.settings.max_tokens;
+        self.send(tokens.saturating_sub(u64::from(max_tokens)), max_tokens, 1, Some(step)).await
     }
 
     async fn other_destination(&self, other: &OtherTarget) -> Result<Destination> {
