@@ -224,6 +224,7 @@ impl Throttle {
 
 impl Shared {
     /// What the request costs, and when it was reserved, if it need not wait. Otherwise it is in the queue.
+    #[inline]
     fn enter(&self, input_tokens: u64, max_tokens: u64) -> Result<(Cost, Option<Timestamp>)> {
         let mut state = self.state();
         let state = &mut *state;
@@ -260,6 +261,7 @@ impl Shared {
         }
     }
 
+    #[inline]
     fn end(&self, cost: Cost, end: End) {
         let now = self.clock.now();
         let mut state = self.state();

@@ -49,6 +49,7 @@ impl SlidingLog {
 }
 
 impl Limiter for SlidingLog {
+    #[inline]
     fn check(&self, now: Timestamp, cost: u64) -> Decision {
         if self.used_at(now).saturating_add(cost) <= self.limit {
             return Decision::Admitted;
@@ -62,6 +63,7 @@ impl Limiter for SlidingLog {
         }
     }
 
+    #[inline]
     fn charge(&mut self, now: Timestamp, cost: u64) {
         let total = self.total().saturating_add(cost);
         while let Some((at, until_then)) = self.entries.front().copied()

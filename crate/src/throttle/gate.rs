@@ -60,6 +60,7 @@ impl Gate {
 
     /// # Errors
     /// A usage error if the request is larger than a quota.
+    #[inline]
     pub(super) fn cost(&self, input_tokens: u64, max_tokens: u64) -> Result<Cost> {
         let reserved = reserved_tokens(input_tokens, max_tokens);
         let all_output = Usage { input_tokens, output_tokens: max_tokens, ..Usage::default() };
@@ -77,6 +78,7 @@ impl Gate {
 
     /// When a request of `cost` may be worth another look: now if it is safe under all quotas, `None` if only the end of
     /// another request helps.
+    #[inline]
     pub(super) fn opens_at(&mut self, now: Timestamp, cost: Cost) -> Option<Timestamp> {
         let opens = |(kind, trust): &mut (QuotaKind, Trust)| trust.opens_at(now, cost.held(*kind, trust));
         self.quotas.iter_mut().map(opens).try_fold(now, |latest, at| Some(latest.max(at?)))
@@ -94,6 +96,7 @@ impl Gate {
         }
     }
 
+    #[inline]
     pub(super) fn end(&mut self, now: Timestamp, cost: Cost, end: End) {
         for (kind, trust) in &mut self.quotas {
             let held = cost.held(*kind, trust);

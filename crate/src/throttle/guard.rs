@@ -102,6 +102,7 @@ impl Guard {
     }
 
     /// When `cost` may be worth another look: now if it is safe, `None` if only the end of another request helps.
+    #[inline]
     pub(super) fn opens_at(&mut self, now: Timestamp, cost: u64) -> Option<Timestamp> {
         self.advance(now);
         match self.limiter.check(self.earliest(now), self.held.saturating_add(cost)) {
@@ -125,6 +126,7 @@ impl Guard {
     }
 
     /// The request for which `held` is held ended at `now` and is charged `charged`; the rest comes back at `refunded`.
+    #[inline]
     pub(super) fn end(&mut self, now: Timestamp, held: u64, charged: u64, refunded: Timestamp) {
         self.advance(now);
         let kept = held.min(charged);
@@ -138,6 +140,7 @@ impl Guard {
     }
 
     /// Lets everything happen that was due by `now`.
+    #[inline]
     fn advance(&mut self, now: Timestamp) {
         let earliest = self.earliest(now);
         while let Some(Reverse(next)) = self.releases.peek()
@@ -150,6 +153,7 @@ impl Guard {
     }
 
     /// Lets `release` happen when it is due.
+    #[inline]
     fn release(&mut self, now: Timestamp, release: Release) {
         if release.at <= self.earliest(now) {
             self.apply(release);

@@ -54,6 +54,7 @@ impl Trust {
     }
 
     /// When `cost` may be worth another look: now if it is safe, `None` if only the end of another request helps.
+    #[inline]
     pub(super) fn opens_at(&mut self, now: Timestamp, cost: u64) -> Option<Timestamp> {
         self.remember(now, cost);
         let mut opens_at = self.guard.opens_at(now, cost + self.unproven);
@@ -81,6 +82,7 @@ impl Trust {
     }
 
     /// The request for which `held` is held ended at `now` and is charged `charged`; the rest comes back at `refunded`.
+    #[inline]
     pub(super) fn end(&mut self, now: Timestamp, held: u64, charged: u64, refunded: Timestamp) {
         self.in_flight -= 1;
         self.each_guard(|guard| guard.end(now, held, charged, refunded));
