@@ -168,6 +168,9 @@ impl Replay {
     /// The probability of what became of a request that fits, unless others have used what it needed: they are not
     /// watched, so what they used is integrated over, and known once a request was rejected for it, or was not.
     fn fitted(&mut self, fits: f64, margin: f64, admitted: bool, luck: u64) -> f64 {
+        if self.others.use_per_s == 0.0 {
+            return self.noise.observe(fits, admitted);
+        }
         let unwatched_s = self.now.seconds_since(self.unwatched_from);
         let used_up = self.others.use_more_than(margin, unwatched_s);
         if admitted {
@@ -251,13 +254,12 @@ impl Replay {
     /// meantime: `luck` tells when.
     fn advance(&mut self, to: Timestamp, luck: u64) {
         self.now = self.now.max(to);
+        if self.others.use_per_s == 0.0 {
+            return;
+        }
         let since = self.first.limiter.remembers_since(self.now);
         self.unwatched_from = self.unwatched_from.max(since);
-        let closed = self.first.is_full(self.now);
-        if closed
-            && matches!(self.first.limiter, AnyLimiter::AnchoredWindow(_))
-            && self.others.use_per_s > 0.0
-        {
+        if matches!(self.first.limiter, AnyLimiter::AnchoredWindow(_)) && self.first.is_full(self.now) {
             let wait_s = -self.others.mean_gap_s() * uniform(luck, 2).ln();
             let opened = self.unwatched_from.plus_seconds(wait_s);
             if opened < self.now {

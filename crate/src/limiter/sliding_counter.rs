@@ -79,8 +79,8 @@ impl Limiter for SlidingCounter {
 
     fn remaining(&self, now: Timestamp) -> f64 {
         let (index, previous, current) = self.counts_at(now);
-        let elapsed = (now - window_start(index, self.window, self.offset)).as_nanos() as f64;
-        let share = (elapsed / self.window as f64).clamp(0.0, 1.0);
+        let elapsed = now.as_nanos() - window_start(index, self.window, self.offset).as_nanos();
+        let share = (elapsed as f64 / self.window as f64).clamp(0.0, 1.0);
         self.limit as f64 - current as f64 - previous as f64 * (1.0 - share)
     }
 
