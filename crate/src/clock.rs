@@ -52,6 +52,11 @@ impl Timestamp {
         Self(self.0.saturating_sub(nanos))
     }
 
+    /// `nanos` nanoseconds after `self`.
+    pub const fn plus_nanos(self, nanos: i64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+
     /// Seconds past the full minute, in `0.0..60.0`.
     pub fn second_of_minute(self) -> f64 {
         self.0.rem_euclid(60 * NANOS) as f64 / NANOS as f64

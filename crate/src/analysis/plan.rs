@@ -114,7 +114,12 @@ pub(super) fn next_probe(posterior: &Posterior, terms: &Terms) -> Probe {
             terms.choice(&imagined, at, terms.from, Some(size.clamp(terms.sizes.0, terms.sizes.1)))
         },
     ));
-    let scored = choices.iter().map(|choice| (choice, terms.rate_of_course(&imagined, choice)));
+    let distinct = choices.iter().enumerate().filter(|(index, choice)| {
+        let is_same = |other: &Choice| (other.at, other.sweep.size) == (choice.at, choice.sweep.size);
+        !choices[index + 1..].iter().any(is_same)
+    });
+    let scored =
+        distinct.map(|(_, choice)| choice).map(|choice| (choice, terms.rate_of_course(&imagined, choice)));
     let best = scored.max_by(|(_, a), (_, b)| a.total_cmp(b));
     match best {
         // Nothing stands out from the noise: then what may be noise has to do.
@@ -258,10 +263,16 @@ impl Terms {
     /// The imagined worlds in which a probe is admitted, and those in which it is rejected, after it.
     fn outcomes(&self, imagined: Vec<Imagined>, probe: &Choice) -> [Vec<Imagined>; 2] {
         let (at, size) = (self.decided(probe.at), probe.sweep.size);
-        let (mut admitting, mut rejecting): (Vec<_>, Vec<_>) =
-            imagined.into_iter().partition(|one| one.fits(at, size));
-        admitting.iter_mut().for_each(|one| one.charge(at, size));
-        rejecting.iter_mut().for_each(|one| one.reject(at, size));
+        let [mut admitting, mut rejecting] = [(); 2].map(|()| Vec::with_capacity(imagined.len()));
+        for mut one in imagined {
+            if one.fits(at, size) {
+                one.charge(at, size);
+                admitting.push(one);
+            } else {
+                one.reject(at, size);
+                rejecting.push(one);
+            }
+        }
         [admitting, rejecting]
     }
 }

@@ -1,6 +1,6 @@
 use super::draw::uniform;
 use super::evidence::Evidence;
-use super::hypothesis::{Ban, Chance, Hypothesis, Others, Shift, Slots};
+use super::hypothesis::{Ban, Chance, Clockwork, Hypothesis, Others};
 use super::noise::{self, Noise};
 use crate::{Admission, AnyLimiter, Limiter, Mechanism, Outcome, QuotaKind, Timestamp};
 
@@ -20,13 +20,12 @@ pub(super) struct Enforced {
     pub kind: QuotaKind,
     pub limiter: AnyLimiter,
     pub ceiling: u64,
-    slots: Option<Slots>,
-    shift: Option<Shift>,
+    clockwork: Clockwork,
 }
 
 impl Enforced {
-    fn new((kind, mechanism): (QuotaKind, Mechanism), slots: Option<Slots>, shift: Option<Shift>) -> Self {
-        Self { kind, limiter: mechanism.limiter(), ceiling: mechanism.ceiling(), slots, shift }
+    fn new((kind, mechanism): (QuotaKind, Mechanism), clockwork: Clockwork) -> Self {
+        Self { kind, limiter: mechanism.limiter(), ceiling: mechanism.ceiling(), clockwork }
     }
 
     pub(super) fn remaining(&self, at: Timestamp) -> f64 {
@@ -35,23 +34,19 @@ impl Enforced {
 
     /// What a limit that is lower at times withholds.
     fn withheld(&self, at: Timestamp) -> f64 {
-        self.shift.map_or(0.0, |shift| shift.withheld(at, self.ceiling))
+        self.clockwork.withheld(at, self.ceiling)
     }
 
     pub(super) fn charge(&mut self, at: Timestamp, cost: u64) {
-        self.limiter.charge(self.counted_from(at), cost);
+        self.limiter.charge(self.clockwork.counted_from(at), cost);
     }
 
     fn refund(&mut self, now: Timestamp, charged_at: Timestamp, amount: u64) {
-        self.limiter.refund(now, self.counted_from(charged_at), amount);
+        self.limiter.refund(now, self.clockwork.counted_from(charged_at), amount);
     }
 
     fn is_full(&self, now: Timestamp) -> bool {
         self.limiter.remaining(now) >= self.ceiling as f64
-    }
-
-    fn counted_from(&self, at: Timestamp) -> Timestamp {
-        self.slots.map_or(at, |slots| slots.start(at))
     }
 
     /// What a request leaves of the quota; less than nothing if it does not fit.
@@ -99,15 +94,15 @@ impl Replay {
             chance: hypothesis.chance,
             ban: hypothesis.ban,
             banned_until: Timestamp::EPOCH,
-            first: Enforced::new((hypothesis.kind, hypothesis.mechanism), hypothesis.slots, hypothesis.shift),
-            second: hypothesis.second.map(|second| Enforced::new(second, None, None)),
+            first: Enforced::new((hypothesis.kind, hypothesis.mechanism), hypothesis.clockwork),
+            second: hypothesis.second.map(|second| Enforced::new(second, Clockwork::Plain)),
             noise: Noise::default(),
             now: start.plus_seconds(-MEMORY_S),
             unwatched_from: start.plus_seconds(-MEMORY_S),
             explained: [0; 2],
             by_shift: 0,
         };
-        if let Some((seconds, used)) = replay.others.before {
+        if let Some((seconds, used)) = hypothesis.before {
             replay.now = start.plus_seconds(-seconds);
             replay.first.charge(replay.now, used);
         }
@@ -238,7 +233,7 @@ impl Replay {
     pub(super) fn is_shown(&self) -> bool {
         let [first, second] = self.explained;
         match &self.second {
-            None if self.first.shift.is_some() => self.by_shift > 0,
+            None if matches!(self.first.clockwork, Clockwork::Shifting(_)) => self.by_shift > 0,
             Some(other) if other.kind == self.first.kind => first > 0 && second > 0,
             Some(_) => first >= second,
             None => true,

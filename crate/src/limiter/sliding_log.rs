@@ -10,13 +10,16 @@ pub struct SlidingLog {
     window: i64,
     /// Charges that may still count, oldest first.
     entries: VecDeque<(Timestamp, u64)>,
+    /// When the oldest one lapses: most questions need to know no more, and do not look at the entries.
+    oldest_lapses: Timestamp,
     used: u64,
 }
 
 impl SlidingLog {
     /// `limit` in every interval of `window_s` seconds.
     pub fn new(limit: u64, window_s: f64) -> Self {
-        Self { limit, window: nanos(window_s), entries: VecDeque::with_capacity(32), used: 0 }
+        let (window, oldest_lapses) = (nanos(window_s), Timestamp::from_nanos(i64::MAX));
+        Self { limit, window, entries: VecDeque::with_capacity(16), oldest_lapses, used: 0 }
     }
 
     fn lapses(&self, charged_at: Timestamp) -> Timestamp {
@@ -24,6 +27,9 @@ impl SlidingLog {
     }
 
     fn used_at(&self, now: Timestamp) -> u64 {
+        if now < self.oldest_lapses {
+            return self.used;
+        }
         let lapsed = self.entries.iter().take_while(|(at, _)| self.lapses(*at) <= now);
         self.used - lapsed.map(|(_, cost)| cost).sum::<u64>()
     }
@@ -47,14 +53,16 @@ impl Limiter for SlidingLog {
 
     fn charge(&mut self, now: Timestamp, cost: u64) {
         let now = self.entries.back().map_or(now, |(last, _)| now.max(*last));
-        while let Some((at, charged)) = self.entries.front().copied()
-            && self.lapses(at) <= now
-        {
+        self.entries.push_back((now, cost));
+        self.used = self.used.saturating_add(cost);
+        while let Some((at, charged)) = self.entries.front().copied() {
+            self.oldest_lapses = self.lapses(at);
+            if self.oldest_lapses > now {
+                break;
+            }
             self.used -= charged;
             self.entries.pop_front();
         }
-        self.entries.push_back((now, cost));
-        self.used = self.used.saturating_add(cost);
     }
 
     fn refund(&mut self, _now: Timestamp, charged_at: Timestamp, amount: u64) {
