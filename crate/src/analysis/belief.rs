@@ -109,7 +109,7 @@ impl Belief {
             samplers: 1.0,
             rng,
         };
-        belief.shares = belief.share_out();
+        belief.shares = belief.shares_beforehand();
         belief
     }
 
@@ -177,6 +177,12 @@ impl Belief {
 
     pub(super) fn shares(&self) -> Shares {
         self.shares
+    }
+
+    /// Before anything is observed, one particle of a class is like the other.
+    fn shares_beforehand(&self) -> Shares {
+        let misfit = self.particles.first().filter(|it| it.replay.is_shown()).map(|it| it.replay.misfit());
+        misfit.map_or_else(Shares::default, |misfit| Shares { fits: 1.0 - misfit, contradicted: misfit })
     }
 
     fn share_out(&self) -> Shares {

@@ -189,9 +189,9 @@ impl Replay {
 
     fn charge(&mut self, evidence: &Evidence, times: u64) {
         let now = self.now;
-        for quota in self.quotas() {
-            quota.charge(now, evidence.reserved(quota.kind) * times);
-        }
+        let charge = |quota: &mut Enforced| quota.charge(now, evidence.reserved(quota.kind) * times);
+        charge(&mut self.first);
+        self.second.as_mut().map(charge);
     }
 
     fn settle(&mut self, evidence: &Evidence, charged_at: Timestamp) {
@@ -200,13 +200,9 @@ impl Replay {
         }
         self.now = self.now.max(evidence.latest);
         let now = self.now;
-        for quota in self.quotas() {
-            quota.refund(now, charged_at, evidence.unused(quota.kind));
-        }
-    }
-
-    fn quotas(&mut self) -> impl Iterator<Item = &mut Enforced> {
-        std::iter::once(&mut self.first).chain(&mut self.second)
+        let refund = |quota: &mut Enforced| quota.refund(now, charged_at, evidence.unused(quota.kind));
+        refund(&mut self.first);
+        self.second.as_mut().map(refund);
     }
 
     pub(super) fn chance(&self) -> Option<Chance> {

@@ -119,26 +119,21 @@ pub(super) fn best_size(
     scepticism: f64,
     cost_s: impl Fn(u64, f64) -> f64,
 ) -> Sweep {
-    let rooms = rooms(imagined, at);
     let mut tally = Tally::new(imagined, scepticism);
     let mut best = Sweep { size: smallest, gain: 0.0, admitted: 0.0 };
     let mut best_rate = f64::NEG_INFINITY;
+    let mut above = largest as f64;
+    let rooms = rooms(imagined, at);
+    let mut next = rooms.iter();
     // Between two rooms the outcome is the same for every size; take the middle, far from both, or the smallest where
     // size does not matter.
-    let bounds = [largest as f64]
-        .into_iter()
-        .chain(rooms.iter().map(|(room, _)| *room))
-        .zip(rooms.iter().map(|(room, _)| *room).chain([f64::NEG_INFINITY]));
-    for (index, (above, below)) in bounds.enumerate() {
-        if index > 0 {
-            tally.admit(rooms[index - 1].1);
-        }
-        let least = (below.max(0.0) as u64).saturating_add(1).max(smallest);
-        let most = above.clamp(0.0, largest as f64) as u64;
-        let contains = |size: u64| least <= size && size <= most;
+    while above >= smallest as f64 {
+        let below = next.next();
+        let least = (below.map_or(0.0, |it| it.tokens.max(0.0)) as u64).saturating_add(1).max(smallest);
+        let most = above.min(largest as f64) as u64;
         let middle = if least == smallest { least } else { most.midpoint(least) };
         let size = given.unwrap_or(middle);
-        if contains(size) {
+        if least <= size && size <= most {
             let (gain, admitted) = tally.gain();
             let gain = gain.max(0.0);
             let rate = gain / cost_s(size, admitted);
@@ -147,6 +142,9 @@ pub(super) fn best_size(
                 (best, best_rate) = (Sweep { size, gain, admitted }, rate);
             }
         }
+        let Some(below) = below else { break };
+        tally.admit(below);
+        above = below.tokens;
     }
     best
 }
@@ -154,14 +152,22 @@ pub(super) fn best_size(
 /// The largest size that is admitted at `at` with this probability, in tokens; infinite where size does not matter.
 pub(super) fn surely_fits(imagined: &[Imagined], at: Timestamp, probability: f64) -> f64 {
     let rooms: Vec<(f64, f64)> =
-        rooms(imagined, at).into_iter().map(|(room, one)| (room, one.weight)).collect();
+        rooms(imagined, at).into_iter().map(|room| (room.tokens, room.weight)).collect();
     quantile(&rooms, probability).map_or(0.0, |room| room.max(0.0))
 }
 
-/// The largest request that each would admit, the largest first.
-fn rooms(imagined: &[Imagined], at: Timestamp) -> Vec<(f64, &Imagined)> {
-    let mut rooms: Vec<_> = imagined.iter().map(|one| (one.room(at), one)).collect();
-    rooms.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+/// The largest request that a world would admit.
+struct Room {
+    tokens: f64,
+    weight: f64,
+    class: usize,
+}
+
+/// The rooms of all worlds, the largest first.
+fn rooms(imagined: &[Imagined], at: Timestamp) -> Vec<Room> {
+    let room = |one: &Imagined| Room { tokens: one.room(at), weight: one.weight, class: one.class };
+    let mut rooms: Vec<Room> = imagined.iter().map(room).collect();
+    rooms.sort_by(|a, b| b.tokens.total_cmp(&a.tokens));
     rooms
 }
 
@@ -197,10 +203,10 @@ impl Tally {
         Self { total, admitted: 0.0, classes, outcomes: Outcomes::new(), scepticism }
     }
 
-    fn admit(&mut self, one: &Imagined) {
-        self.admitted += one.weight;
-        let class = &mut self.classes[one.class];
-        class.admitted += one.weight;
+    fn admit(&mut self, room: &Room) {
+        self.admitted += room.weight;
+        let class = &mut self.classes[room.class];
+        class.admitted += room.weight;
         class.untold = None;
     }
 
