@@ -156,13 +156,17 @@ impl Others {
             return 0.0;
         }
         let times = amount / self.request_cost as f64;
+        let spread = |count: f64| count.sqrt() * (Self::SPREAD[1] - Self::SPREAD[0]);
         let mut exactly = (-expected).exp();
         let mut below = exactly;
+        let most = f64::from(Self::MANY);
+        let enough_for_all = times - most >= spread(most) / 2.0;
         for count in 1..=Self::MANY {
             let count = f64::from(count);
             exactly *= expected / count;
-            let spread = count.sqrt() * (Self::SPREAD[1] - Self::SPREAD[0]);
-            below += exactly * (0.5 + (times - count) / spread).clamp(0.0, 1.0);
+            let share =
+                if enough_for_all { 1.0 } else { (0.5 + (times - count) / spread(count)).clamp(0.0, 1.0) };
+            below += exactly * share;
         }
         (1.0 - below).clamp(0.0, 1.0)
     }

@@ -112,8 +112,7 @@ impl Replay {
     /// Moves on by one observation and returns the probability of its outcome; 1 if that is no evidence. `luck` decides
     /// everything uncertain: the instant of admission, what a failure costs, what others did.
     pub(super) fn step(&mut self, evidence: &Evidence, luck: u64) -> f64 {
-        let span = evidence.latest.seconds_since(evidence.earliest);
-        self.advance(evidence.earliest.plus_seconds(uniform(luck, 0) * span), luck);
+        self.advance(evidence.earliest.plus_seconds(uniform(luck, 0) * evidence.span_s), luck);
         let (now, admission) = (self.now, self.admission);
         let margin = self.first.margin(now, evidence.reserved(self.first.kind), admission);
         let fits_first = self.first.fits(margin);

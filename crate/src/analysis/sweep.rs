@@ -111,19 +111,20 @@ impl Enforced {
 /// size and on the probability that it is admitted.
 ///
 /// A limiter admits a size exactly if it has room for it, so all sizes are tried in one pass over the rooms.
-pub(super) fn best_size(
-    imagined: &[Imagined],
+pub(super) fn best_size<'a>(
+    imagined: impl IntoIterator<Item = &'a Imagined>,
     at: Timestamp,
     (smallest, largest): (u64, u64),
     given: Option<u64>,
     scepticism: f64,
     cost_s: impl Fn(u64, f64) -> f64,
 ) -> Sweep {
-    let mut tally = Tally::new(imagined, scepticism);
     let mut best = Sweep { size: smallest, gain: 0.0, admitted: 0.0 };
     let mut best_rate = f64::NEG_INFINITY;
     let mut above = largest as f64;
-    let rooms = rooms(imagined, at);
+    let mut rooms = rooms(imagined, at);
+    let mut tally = Tally::new(&rooms, scepticism);
+    largest_first(&mut rooms);
     let mut next = rooms.iter();
     // Between two rooms the outcome is the same for every size; take the middle, far from both, or the smallest where
     // size does not matter.
@@ -151,8 +152,9 @@ pub(super) fn best_size(
 
 /// The largest size that is admitted at `at` with this probability, in tokens; infinite where size does not matter.
 pub(super) fn surely_fits(imagined: &[Imagined], at: Timestamp, probability: f64) -> f64 {
-    let rooms: Vec<(f64, f64)> =
-        rooms(imagined, at).into_iter().map(|room| (room.tokens, room.weight)).collect();
+    let mut rooms = rooms(imagined, at);
+    largest_first(&mut rooms);
+    let rooms: Vec<(f64, f64)> = rooms.into_iter().map(|room| (room.tokens, room.weight)).collect();
     quantile(&rooms, probability).map_or(0.0, |room| room.max(0.0))
 }
 
@@ -163,12 +165,14 @@ struct Room {
     class: usize,
 }
 
-/// The rooms of all worlds, the largest first.
-fn rooms(imagined: &[Imagined], at: Timestamp) -> Vec<Room> {
+/// The rooms of all worlds, in their order.
+fn rooms<'a>(imagined: impl IntoIterator<Item = &'a Imagined>, at: Timestamp) -> Vec<Room> {
     let room = |one: &Imagined| Room { tokens: one.room(at), weight: one.weight, class: one.class };
-    let mut rooms: Vec<Room> = imagined.iter().map(room).collect();
+    imagined.into_iter().map(room).collect()
+}
+
+fn largest_first(rooms: &mut [Room]) {
     rooms.sort_by(|a, b| b.tokens.total_cmp(&a.tokens));
-    rooms
 }
 
 /// How much of each class admits a size.
@@ -192,12 +196,12 @@ struct OfClass {
 }
 
 impl Tally {
-    fn new(imagined: &[Imagined], scepticism: f64) -> Self {
-        let classes = 1 + imagined.iter().map(|one| one.class).max().unwrap_or(0);
+    fn new(rooms: &[Room], scepticism: f64) -> Self {
+        let classes = 1 + rooms.iter().map(|room| room.class).max().unwrap_or(0);
         let mut classes = vec![OfClass::default(); classes];
-        for one in imagined {
-            classes[one.class].all += one.weight;
-            classes[one.class].count += 1;
+        for room in rooms {
+            classes[room.class].all += room.weight;
+            classes[room.class].count += 1;
         }
         let total = classes.iter().map(|class| class.all).sum();
         Self { total, admitted: 0.0, classes, outcomes: Outcomes::new(), scepticism }
