@@ -85,14 +85,15 @@ pub trait Limiter: fmt::Debug {
     }
 }
 
-/// The index of the window that holds `now`, where windows of `window` nanoseconds start at `offset`.
-fn window_index(now: Timestamp, window: i64, offset: i64) -> i64 {
-    (now.as_nanos() - offset).div_euclid(window)
-}
+/// When a window ended that was never charged.
+const NEVER_BEGAN: Timestamp = Timestamp::from_nanos(i64::MIN);
 
-/// The first instant of window `index`.
-fn window_start(index: i64, window: i64, offset: i64) -> Timestamp {
-    Timestamp::from_nanos(index * window + offset)
+/// When the window ends that holds `now`, where windows of `window` nanoseconds start at `offset`.
+///
+/// Limiters remember the end instead of the window's index: a division is slow, and hypotheses ask millions of times.
+fn window_end(now: Timestamp, window: i64, offset: i64) -> Timestamp {
+    let index = (now.as_nanos() - offset).div_euclid(window);
+    Timestamp::from_nanos((index + 1) * window + offset)
 }
 
 /// Seconds as nanoseconds; mechanisms are validated, so this is positive and in range.

@@ -1,19 +1,18 @@
-use rand::{Rng, RngExt, SeedableRng};
+mod moves;
+
+use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use super::draw::Stated;
 use super::evidence::Evidence;
 use super::hypothesis::Hypothesis;
 use super::likelihood::Likelihood;
-use super::prior::{Class, DIMENSIONS, Point, TOGETHER};
+use super::prior::{Class, Point};
 use super::replay::Replay;
 use crate::{QuotaKind, Timestamp};
 
 /// Particles are drawn anew once fewer than this share of them carries the weight.
 const RESAMPLE_BELOW: f64 = 0.5;
-
-/// At most so many observations at a time are thought to have been decided otherwise.
-const LUCK_CHANGED: usize = 3;
 
 /// The prior's particles are thinned out after so many observations at the latest.
 const THINNED_AFTER: usize = 12;
@@ -30,6 +29,11 @@ pub(super) struct Belief {
     first: Timestamp,
     pub effort: Effort,
     particles: Vec<Particle>,
+    /// Of the particles; they add up to 1.
+    weights: Vec<f64>,
+    /// What decided everything uncertain: for each observation, in each particle.
+    luck: Vec<Vec<u64>>,
+    shares: Shares,
     /// Log of the marginal likelihood of the trace so far.
     log_evidence: f64,
     /// How many samplers it stands for.
@@ -58,14 +62,19 @@ impl Effort {
     }
 }
 
+/// How probable it is, in the class, that this is what rejected.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Shares {
+    pub fits: f64,
+    /// That it is this but for outcomes that contradict it too often.
+    pub contradicted: f64,
+}
+
 #[derive(Clone, Debug)]
 struct Particle {
     point: Point,
-    /// What decided everything uncertain, for each observation.
-    luck: Vec<u64>,
     replay: Replay,
     likelihood: Likelihood,
-    weight: f64,
 }
 
 impl Belief {
@@ -79,21 +88,29 @@ impl Belief {
     ) -> Self {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
         let (prior, _) = effort.of(class);
-        let weight = 1.0 / prior as f64;
         let particles = (0..prior)
             .map(|_| {
                 let point = rng.random();
                 let replay = Replay::new(&class.hypothesis(kind, stated, &point), first);
-                Particle {
-                    point,
-                    luck: Vec::with_capacity(THINNED_AFTER),
-                    replay,
-                    likelihood: Likelihood::default(),
-                    weight,
-                }
+                Particle { point, replay, likelihood: Likelihood::default() }
             })
             .collect();
-        Self { class, kind, stated, first, effort, particles, log_evidence: 0.0, samplers: 1.0, rng }
+        let mut belief = Self {
+            class,
+            kind,
+            stated,
+            first,
+            effort,
+            particles,
+            weights: vec![1.0 / prior as f64; prior],
+            luck: Vec::new(),
+            shares: Shares::default(),
+            log_evidence: 0.0,
+            samplers: 1.0,
+            rng,
+        };
+        belief.shares = belief.shares_beforehand();
+        belief
     }
 
     /// The prior again, for another sampler.
@@ -127,17 +144,17 @@ impl Belief {
     /// weight are drawn anew if the belief is `worth_it`, and then move if that is `worth_moving`.
     pub(super) fn update(&mut self, history: &[Evidence], worth_it: bool, worth_moving: bool) {
         let Some(latest) = history.last() else { return };
-        for particle in &mut self.particles {
-            let luck = self.rng.random();
-            let probability = particle.replay.step(latest, luck);
-            particle.luck.push(luck);
+        let luck: Vec<u64> = self.particles.iter().map(|_| self.rng.random()).collect();
+        for ((particle, weight), luck) in self.particles.iter_mut().zip(&mut self.weights).zip(&luck) {
+            let probability = particle.replay.step(latest, *luck);
             particle.likelihood.times(probability);
-            particle.weight *= probability;
+            *weight *= probability;
         }
-        let total: f64 = self.particles.iter().map(|particle| particle.weight).sum();
+        self.luck.push(luck);
+        let total: f64 = self.weights.iter().sum();
         self.log_evidence += total.ln();
-        self.particles.iter_mut().for_each(|particle| particle.weight /= total);
-        let effective = 1.0 / self.particles.iter().map(|particle| particle.weight.powi(2)).sum::<f64>();
+        self.weights.iter_mut().for_each(|weight| *weight /= total);
+        let effective = 1.0 / self.weights.iter().map(|weight| weight.powi(2)).sum::<f64>();
         let unthinned = self.particles.len() > self.effort.of(self.class).1 && history.len() >= THINNED_AFTER;
         if unthinned || (worth_it && effective < RESAMPLE_BELOW * self.particles.len() as f64) {
             self.resample();
@@ -150,6 +167,7 @@ impl Belief {
                 }
             }
         }
+        self.shares = self.share_out();
     }
 
     /// Log of the marginal likelihood of the trace.
@@ -157,33 +175,48 @@ impl Belief {
         self.log_evidence
     }
 
-    /// How probable it is, in the class, that this is what rejected, and that it is this but for outcomes that contradict it
-    /// too often.
-    pub(super) fn shares(&self) -> (f64, f64) {
-        self.shown().fold((0.0, 0.0), |(fits, contradicted), Particle { weight, replay, .. }| {
-            let misfit = replay.misfit();
-            (fits + weight * (1.0 - misfit), contradicted + weight * misfit)
+    pub(super) fn shares(&self) -> Shares {
+        self.shares
+    }
+
+    /// Before anything is observed, one particle of a class is like the other.
+    fn shares_beforehand(&self) -> Shares {
+        let misfit = self.particles.first().filter(|it| it.replay.is_shown()).map(|it| it.replay.misfit());
+        misfit.map_or_else(Shares::default, |misfit| Shares { fits: 1.0 - misfit, contradicted: misfit })
+    }
+
+    fn share_out(&self) -> Shares {
+        self.shown().fold(Shares::default(), |sum, (particle, weight)| {
+            let misfit = particle.replay.misfit();
+            Shares {
+                fits: sum.fits + weight * (1.0 - misfit),
+                contradicted: sum.contradicted + weight * misfit,
+            }
         })
     }
 
     /// The hypotheses with their relative weights: all of them, if it is another quota that rejected in each.
     pub(super) fn hypotheses(&self) -> impl Iterator<Item = (Hypothesis, f64)> {
-        let is_shown = self.shown().any(|particle| particle.weight > 0.0);
-        let possible = self.particles.iter().filter(move |it| !is_shown || it.replay.is_shown());
-        possible.map(|particle| (self.hypothesis(&particle.point), particle.weight))
+        let is_shown = self.shown().any(|(_, weight)| weight > 0.0);
+        let possible = self.weighted().filter(move |(it, _)| !is_shown || it.replay.is_shown());
+        possible.map(|(particle, weight)| (self.hypothesis(&particle.point), weight))
     }
 
     /// The particles whose own quota is the one that rejected, as far as the trace shows; what others say is of another.
-    fn shown(&self) -> impl Iterator<Item = &Particle> {
-        self.particles.iter().filter(|particle| particle.replay.is_shown())
+    fn shown(&self) -> impl Iterator<Item = (&Particle, f64)> {
+        self.weighted().filter(|(particle, _)| particle.replay.is_shown())
+    }
+
+    fn weighted(&self) -> impl Iterator<Item = (&Particle, f64)> {
+        self.particles.iter().zip(self.weights.iter().copied())
     }
 
     /// `count` replays, each drawn as often as its weight says.
     pub(super) fn sample(&self, count: usize) -> impl Iterator<Item = &Replay> {
         let step = 1.0 / count as f64;
         let (mut position, mut cumulated) = (step / 2.0, 0.0);
-        self.particles.iter().flat_map(move |particle| {
-            cumulated += particle.weight;
+        self.weighted().flat_map(move |(particle, weight)| {
+            cumulated += weight;
             let drawn = ((cumulated - position) / step).ceil().max(0.0) as usize;
             position += drawn as f64 * step;
             std::iter::repeat_n(&particle.replay, drawn)
@@ -201,94 +234,17 @@ impl Belief {
         let mut position = self.rng.random::<f64>() * weight;
         let mut cumulated = 0.0;
         let mut drawn = Vec::with_capacity(count);
-        for particle in &self.particles {
-            cumulated += particle.weight;
+        for (index, own) in self.weights.iter().enumerate() {
+            cumulated += own;
             while position < cumulated && drawn.len() < count {
-                drawn.push(Particle { weight, ..particle.clone() });
+                drawn.push(index);
                 position += weight;
             }
         }
-        self.particles = drawn;
-    }
-
-    /// One Metropolis step for each particle, and how many of them were taken. The prior is uniform and the steps
-    /// symmetric, so only likelihoods decide. A step changes the hypothesis, or what was uncertain about some
-    /// observations, or both.
-    fn move_all(&mut self, history: &[Evidence]) -> usize {
-        let mut moves = 0;
-        let mut rng = Pcg64Mcg::seed_from_u64(self.rng.random());
-        let mut luck = Vec::with_capacity(history.len());
-        for index in 0..self.particles.len() {
-            let old = &self.particles[index];
-            let what = rng.random_range(0..3);
-            let point = if what == 0 { old.point } else { self.proposal(&old.point, &mut rng) };
-            luck.clone_from(&old.luck);
-            if what != 1 {
-                for _ in 0..rng.random_range(1..=LUCK_CHANGED) {
-                    luck[rng.random_range(0..history.len())] = rng.random();
-                }
-            }
-            let acceptable = old.likelihood.ln() + rng.random::<f64>().ln();
-            if let Some((replay, likelihood)) = self.replayed(&point, &luck, history, acceptable) {
-                let moved = &mut self.particles[index];
-                (moved.point, moved.replay, moved.likelihood) = (point, replay, likelihood);
-                moved.luck.clone_from(&luck);
-                moves += 1;
-            }
+        self.particles = drawn.iter().map(|index| self.particles[*index].clone()).collect();
+        self.weights = vec![weight; drawn.len()];
+        for luck in &mut self.luck {
+            *luck = drawn.iter().map(|index| luck[*index]).collect();
         }
-        moves
-    }
-
-    /// Where to go from a point, as probably as back. The cube has no walls, it wraps around.
-    ///
-    /// Coordinates that only make sense together are drawn anew together; or a point moves by the difference of two
-    /// others, which has the posterior's own scale; or one or two coordinates move a little. Source of the second: ter
-    /// Braak, "A Markov chain Monte Carlo version of the genetic algorithm differential evolution" (2006).
-    fn proposal(&self, point: &Point, rng: &mut impl Rng) -> Point {
-        let mut moved = *point;
-        match rng.random_range(0..3) {
-            0 => {
-                let group = TOGETHER[rng.random_range(0..TOGETHER.len())];
-                group.iter().for_each(|coordinate| moved[*coordinate] = rng.random());
-            }
-            1 => {
-                let [one, other] = [(); 2].map(|()| rng.random_range(0..self.particles.len()));
-                let (one, other) = (&self.particles[one].point, &self.particles[other].point);
-                let share = if rng.random_bool(0.2) { 1.0 } else { rng.random_range(0.1..0.9) };
-                for (coordinate, (one, other)) in moved.iter_mut().zip(one.iter().zip(other)) {
-                    *coordinate += share * (one - other);
-                }
-            }
-            _ => {
-                for _ in 0..rng.random_range(1..=2) {
-                    let reach = 10_f64.powf(rng.random_range(-3.5..-1.0));
-                    moved[rng.random_range(0..DIMENSIONS)] += reach * rng.random_range(-1.0..1.0);
-                }
-            }
-        }
-        moved.map(|coordinate| coordinate.rem_euclid(1.0))
-    }
-
-    /// A hypothesis replayed over the whole history, unless its log likelihood falls below `acceptable`: it only ever
-    /// falls, so a hopeless replay stops early.
-    fn replayed(
-        &self,
-        point: &Point,
-        luck: &[u64],
-        history: &[Evidence],
-        acceptable: f64,
-    ) -> Option<(Replay, Likelihood)> {
-        let mut replay = Replay::new(&self.hypothesis(point), self.first);
-        let mut likelihood = Likelihood::default();
-        let mut floor = likelihood.product_of(acceptable);
-        for (evidence, luck) in history.iter().zip(luck) {
-            if likelihood.times(replay.step(evidence, *luck)) {
-                floor = likelihood.product_of(acceptable);
-            }
-            if likelihood.is_below(floor) {
-                return None;
-            }
-        }
-        Some((replay, likelihood))
     }
 }

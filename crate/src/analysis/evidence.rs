@@ -6,6 +6,8 @@ pub(super) struct Evidence {
     /// The server decided at an unknown instant from `earliest` to `latest`.
     pub earliest: Timestamp,
     pub latest: Timestamp,
+    /// How long that is, in seconds.
+    pub span_s: f64,
     pub outcome: Outcome,
     /// Whether the outcome may be used, or only its effect on the quota.
     pub informative: bool,
@@ -40,9 +42,11 @@ impl Evidence {
 impl From<&Observation> for Evidence {
     fn from(observation: &Observation) -> Self {
         let reserved = observation.reserved();
+        let (earliest, latest) = (observation.sent, observation.finished.max(observation.sent));
         Self {
-            earliest: observation.sent,
-            latest: observation.finished.max(observation.sent),
+            earliest,
+            latest,
+            span_s: latest.seconds_since(earliest),
             outcome: observation.outcome(),
             informative: true,
             attempts: 1 + u64::from(observation.hidden_retries),

@@ -5,19 +5,47 @@ use crate::{Admission, Mechanism, QuotaKind, Timestamp};
 pub(super) struct Hypothesis {
     pub kind: QuotaKind,
     pub mechanism: Mechanism,
-    /// Requests count from the start of their slot on.
-    pub slots: Option<Slots>,
+    pub clockwork: Clockwork,
     pub admission: Admission,
     pub rejected_count: bool,
     pub others: Others,
+    /// Somebody used this much, this many seconds before the first observation.
+    pub before: Option<(f64, u64)>,
     /// Admission of what fits, if that is left to chance.
     pub chance: Option<Chance>,
     /// What a rejection does besides.
     pub ban: Option<Ban>,
-    /// A limit that is lower at times.
-    pub shift: Option<Shift>,
     /// What is in force besides: a quota of another kind that rejects less often, or a second limit of the same.
     pub second: Option<(QuotaKind, Mechanism)>,
+}
+
+/// What a quota makes of the time besides what its limiter does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Clockwork {
+    /// Nothing.
+    Plain,
+    /// Requests count from the start of their slot on.
+    Slotted(Slots),
+    /// The limit is lower at times.
+    Shifting(Shift),
+}
+
+impl Clockwork {
+    /// From when on a request counts that was decided on at `at`.
+    pub(super) fn counted_from(self, at: Timestamp) -> Timestamp {
+        match self {
+            Self::Slotted(slots) => slots.start(at),
+            Self::Plain | Self::Shifting(_) => at,
+        }
+    }
+
+    /// What is withheld at an instant of a limit of `ceiling`.
+    pub(super) fn withheld(self, at: Timestamp, ceiling: u64) -> f64 {
+        match self {
+            Self::Shifting(shift) => shift.withheld(at, ceiling),
+            Self::Plain | Self::Slotted(_) => 0.0,
+        }
+    }
 }
 
 /// Time is divided into slots of this length, one of which begins so long after the epoch, in seconds.
@@ -29,7 +57,7 @@ pub(super) struct Slots {
 
 impl Slots {
     /// When the slot of an instant began.
-    pub(super) fn start(self, at: Timestamp) -> Timestamp {
+    fn start(self, at: Timestamp) -> Timestamp {
         let into = (at.seconds_since(Timestamp::EPOCH) - self.offset_s).rem_euclid(self.slot_s);
         at.plus_seconds(-into)
     }
@@ -89,8 +117,7 @@ pub(super) struct Shift {
 }
 
 impl Shift {
-    /// What is withheld at an instant of a limit of `ceiling`.
-    pub(super) fn withheld(self, at: Timestamp, ceiling: u64) -> f64 {
+    fn withheld(self, at: Timestamp, ceiling: u64) -> f64 {
         let into = (at.seconds_since(Timestamp::EPOCH) - self.offset_s).rem_euclid(2.0 * self.period_s);
         if into < self.period_s { 0.0 } else { self.withheld * ceiling as f64 }
     }
@@ -103,8 +130,6 @@ pub(super) struct Others {
     pub use_per_s: f64,
     /// The mean cost of one of their requests.
     pub request_cost: u64,
-    /// They used this much, this many seconds before the first observation.
-    pub before: Option<(f64, u64)>,
 }
 
 impl Others {
@@ -131,13 +156,17 @@ impl Others {
             return 0.0;
         }
         let times = amount / self.request_cost as f64;
+        let spread = |count: f64| count.sqrt() * (Self::SPREAD[1] - Self::SPREAD[0]);
         let mut exactly = (-expected).exp();
         let mut below = exactly;
+        let most = f64::from(Self::MANY);
+        let enough_for_all = times - most >= spread(most) / 2.0;
         for count in 1..=Self::MANY {
             let count = f64::from(count);
             exactly *= expected / count;
-            let spread = count.sqrt() * (Self::SPREAD[1] - Self::SPREAD[0]);
-            below += exactly * (0.5 + (times - count) / spread).clamp(0.0, 1.0);
+            let share =
+                if enough_for_all { 1.0 } else { (0.5 + (times - count) / spread(count)).clamp(0.0, 1.0) };
+            below += exactly * share;
         }
         (1.0 - below).clamp(0.0, 1.0)
     }

@@ -96,10 +96,13 @@ pub(super) fn outcome_probability(fits: bool, admitted: bool) -> f64 {
 /// Not a sharp edge: what a request costs is known to about a percent before it is admitted, and what others use is
 /// not known at all. Without it a hypothesis would live or die by a handful of tokens.
 pub(super) fn fit(margin: f64, ceiling: f64) -> f64 {
-    match margin / (EDGE * ceiling) {
-        far if far > FAR => 1.0,
-        far if far < -FAR => 0.0,
-        near => 1.0 / (1.0 + (-near).exp()),
+    let width = EDGE * ceiling;
+    if margin > FAR * width {
+        1.0
+    } else if margin < -FAR * width {
+        0.0
+    } else {
+        1.0 / (1.0 + (-margin / width).exp())
     }
 }
 

@@ -114,7 +114,12 @@ pub(super) fn next_probe(posterior: &Posterior, terms: &Terms) -> Probe {
             terms.choice(&imagined, at, terms.from, Some(size.clamp(terms.sizes.0, terms.sizes.1)))
         },
     ));
-    let scored = choices.iter().map(|choice| (choice, terms.rate_of_course(&imagined, choice)));
+    let distinct = choices.iter().enumerate().filter(|(index, choice)| {
+        let is_same = |other: &Choice| (other.at, other.sweep.size) == (choice.at, choice.sweep.size);
+        !choices[index + 1..].iter().any(is_same)
+    });
+    let scored =
+        distinct.map(|(_, choice)| choice).map(|choice| (choice, terms.rate_of_course(&imagined, choice)));
     let best = scored.max_by(|(_, a), (_, b)| a.total_cmp(b));
     match best {
         // Nothing stands out from the noise: then what may be noise has to do.
@@ -211,7 +216,13 @@ impl Terms {
     }
 
     /// The best size at an instant, or the one that is given.
-    fn choice(&self, imagined: &[Imagined], at: Timestamp, from: Timestamp, size: Option<u64>) -> Choice {
+    fn choice<'a>(
+        &self,
+        imagined: impl IntoIterator<Item = &'a Imagined>,
+        at: Timestamp,
+        from: Timestamp,
+        size: Option<u64>,
+    ) -> Choice {
         let time_s = at.seconds_since(from) + self.latency_s + REQUEST_COST_S;
         let cost_s = |size: u64, admitted: f64| time_s + QUOTA_COST_S * admitted * size as f64 / self.quota;
         let sweep = best_size(imagined, self.decided(at), self.sizes, size, self.scepticism, cost_s);
@@ -232,7 +243,8 @@ impl Terms {
     fn rate_of_course(&self, imagined: &[Imagined], first: &Choice) -> f64 {
         let total: f64 = imagined.iter().map(|one| one.weight).sum();
         let (mut gain, mut cost_s, mut best) = (0.0, 0.0, 0.0_f64);
-        let mut stages = vec![(imagined.to_vec(), *first)];
+        let mut imagined = imagined.to_vec();
+        let mut stages = vec![(imagined.iter_mut().collect::<Vec<_>>(), *first)];
         for step in 0..STEPS {
             let mut next = Vec::new();
             for (worlds, probe) in stages {
@@ -242,8 +254,9 @@ impl Terms {
                 if step + 1 < STEPS {
                     let from = probe.at.plus_seconds(self.latency_s);
                     next.extend(self.outcomes(worlds, &probe).into_iter().filter_map(|after| {
+                        let worlds = || after.iter().map(|one| &**one);
                         let choices = moments::usual(from, &LATER_DELAYS_S)
-                            .map(|at| self.choice(&after, at, from, None));
+                            .map(|at| self.choice(worlds(), at, from, None));
                         let best = choices.max_by(|a, b| a.patient_rate().total_cmp(&b.patient_rate()))?;
                         (best.sweep.gain > 0.0).then_some((after, best))
                     }));
@@ -256,12 +269,18 @@ impl Terms {
     }
 
     /// The imagined worlds in which a probe is admitted, and those in which it is rejected, after it.
-    fn outcomes(&self, imagined: Vec<Imagined>, probe: &Choice) -> [Vec<Imagined>; 2] {
+    fn outcomes<'a>(&self, imagined: Vec<&'a mut Imagined>, probe: &Choice) -> [Vec<&'a mut Imagined>; 2] {
         let (at, size) = (self.decided(probe.at), probe.sweep.size);
-        let (mut admitting, mut rejecting): (Vec<_>, Vec<_>) =
-            imagined.into_iter().partition(|one| one.fits(at, size));
-        admitting.iter_mut().for_each(|one| one.charge(at, size));
-        rejecting.iter_mut().for_each(|one| one.reject(at, size));
+        let [mut admitting, mut rejecting] = [(); 2].map(|()| Vec::with_capacity(imagined.len()));
+        for one in imagined {
+            if one.fits(at, size) {
+                one.charge(at, size);
+                admitting.push(one);
+            } else {
+                one.reject(at, size);
+                rejecting.push(one);
+            }
+        }
         [admitting, rejecting]
     }
 }

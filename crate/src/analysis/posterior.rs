@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use super::belief::{Belief, Effort};
+use super::belief::{self, Belief, Effort};
 use super::draw::Stated;
 use super::evidence::Evidence;
 use super::prior::Class;
@@ -149,8 +149,8 @@ impl Posterior {
         let share = |weight: f64| (weight - highest).exp() / total;
         self.followed = log_weights.into_iter().map(share).collect();
         let beliefs = self.followed.iter().zip(&self.beliefs).map(|(followed, (belief, _))| {
-            let (fits, contradicted) = if *followed > 0.0 { belief.shares() } else { (0.0, 0.0) };
-            (followed * fits, followed * contradicted)
+            let of_class = if *followed > 0.0 { belief.shares() } else { belief::Shares::default() };
+            (followed * of_class.fits, followed * of_class.contradicted)
         });
         let (fits, contradicted): (Vec<f64>, Vec<f64>) = beliefs.unzip();
         let something_else = share(log_else) + contradicted.iter().sum::<f64>();

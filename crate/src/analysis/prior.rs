@@ -7,7 +7,7 @@ use super::draw::{
     A_MINUTE, CLOCK_ERROR_S, Length, Stated, burst_limit, clock_error, limit, log_uniform, mixed, period_of,
     pick, scaled, second_quota,
 };
-use super::hypothesis::{Ban, Chance, Hypothesis, Others, Shift, Slots};
+use super::hypothesis::{Ban, Chance, Clockwork, Hypothesis, Others, Shift, Slots};
 use crate::{Admission, Candidate, Mechanism, MechanismId, QuotaKind};
 
 /// Coordinates of a point.
@@ -186,7 +186,7 @@ impl Class {
             // In a large quota of requests these are bursts, so that no quota means more events than another.
             let request_cost = scaled(ceiling, 0.01 + 0.09 * active / OTHERS_ARE_ACTIVE);
             let use_per_s = share.powi(2) * OTHERS_SHARE * mechanism.rate_per_s();
-            Others { use_per_s, request_cost, before: None }
+            Others { use_per_s, request_cost }
         } else {
             Others::default()
         };
@@ -197,19 +197,24 @@ impl Class {
         Hypothesis {
             kind,
             mechanism,
-            slots: (self == Self::SlottedLog).then(|| slots(period, phase)),
+            clockwork: match self {
+                Self::SlottedLog => Clockwork::Slotted(slots(period, phase)),
+                Self::Shifting => {
+                    let period_s = log_uniform(second, 20.0, 120.0);
+                    let offset_s = 2.0 * period_s * period;
+                    Clockwork::Shifting(Shift { withheld: 0.1 + 0.8 * other, period_s, offset_s })
+                }
+                _ => Clockwork::Plain,
+            },
             admission,
             rejected_count: rejected < REJECTED_COUNT,
-            others: Others { before, ..others },
+            others,
+            before,
             ban: (self == Self::Banning)
                 .then(|| Ban { seconds: log_uniform(second, 3.0, 120.0), prolonged: other < 0.5 }),
             chance: (self == Self::AtRandom).then_some(match other {
                 even if even < 0.5 => Chance::Even(0.2 + 1.4 * even),
                 falling => Chance::Falling(2.0 * falling - 1.0),
-            }),
-            shift: (self == Self::Shifting).then(|| {
-                let period_s = log_uniform(second, 20.0, 120.0);
-                Shift { withheld: 0.1 + 0.8 * other, period_s, offset_s: 2.0 * period_s * period }
             }),
             second: match self {
                 Self::AtRandom | Self::Banning | Self::Shifting => None,

@@ -56,7 +56,7 @@ pub(super) fn of_candidate(
 
 /// The share of a candidate's probability that does without anybody else's traffic.
 fn without_others(posterior: &Posterior, candidate: Candidate) -> f64 {
-    share_of(posterior, candidate, |hypothesis| hypothesis.others.are_absent())
+    share_of(posterior, candidate, |it| it.others.are_absent() && it.before.is_none())
 }
 
 /// The share of a candidate's probability that has the usual window, if it has one that runs from use.
@@ -99,7 +99,8 @@ fn alone(
     let first = evidence.first()?.earliest;
     let explanations = belief.hypotheses().take(EXPLANATIONS).enumerate().map(|(seed, (hypothesis, _))| {
         let mechanism = usual(hypothesis.mechanism);
-        let hypothesis = Hypothesis { mechanism, others: Others::default(), second: None, ..hypothesis };
+        let hypothesis =
+            Hypothesis { mechanism, others: Others::default(), before: None, second: None, ..hypothesis };
         let mut replay = Replay::new(&hypothesis, first);
         let luck = (seed as u64) << 32;
         let mut is_wrong = |index: &usize| replay.step(&evidence[*index], luck + *index as u64) < 0.5;

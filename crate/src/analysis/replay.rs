@@ -1,6 +1,6 @@
 use super::draw::uniform;
 use super::evidence::Evidence;
-use super::hypothesis::{Ban, Chance, Hypothesis, Others, Shift, Slots};
+use super::hypothesis::{Ban, Chance, Clockwork, Hypothesis, Others};
 use super::noise::{self, Noise};
 use crate::{Admission, AnyLimiter, Limiter, Mechanism, Outcome, QuotaKind, Timestamp};
 
@@ -20,13 +20,12 @@ pub(super) struct Enforced {
     pub kind: QuotaKind,
     pub limiter: AnyLimiter,
     pub ceiling: u64,
-    slots: Option<Slots>,
-    shift: Option<Shift>,
+    clockwork: Clockwork,
 }
 
 impl Enforced {
-    fn new((kind, mechanism): (QuotaKind, Mechanism), slots: Option<Slots>, shift: Option<Shift>) -> Self {
-        Self { kind, limiter: mechanism.limiter(), ceiling: mechanism.ceiling(), slots, shift }
+    fn new((kind, mechanism): (QuotaKind, Mechanism), clockwork: Clockwork) -> Self {
+        Self { kind, limiter: mechanism.limiter(), ceiling: mechanism.ceiling(), clockwork }
     }
 
     pub(super) fn remaining(&self, at: Timestamp) -> f64 {
@@ -35,23 +34,19 @@ impl Enforced {
 
     /// What a limit that is lower at times withholds.
     fn withheld(&self, at: Timestamp) -> f64 {
-        self.shift.map_or(0.0, |shift| shift.withheld(at, self.ceiling))
+        self.clockwork.withheld(at, self.ceiling)
     }
 
     pub(super) fn charge(&mut self, at: Timestamp, cost: u64) {
-        self.limiter.charge(self.counted_from(at), cost);
+        self.limiter.charge(self.clockwork.counted_from(at), cost);
     }
 
     fn refund(&mut self, now: Timestamp, charged_at: Timestamp, amount: u64) {
-        self.limiter.refund(now, self.counted_from(charged_at), amount);
+        self.limiter.refund(now, self.clockwork.counted_from(charged_at), amount);
     }
 
     fn is_full(&self, now: Timestamp) -> bool {
         self.limiter.remaining(now) >= self.ceiling as f64
-    }
-
-    fn counted_from(&self, at: Timestamp) -> Timestamp {
-        self.slots.map_or(at, |slots| slots.start(at))
     }
 
     /// What a request leaves of the quota; less than nothing if it does not fit.
@@ -99,15 +94,15 @@ impl Replay {
             chance: hypothesis.chance,
             ban: hypothesis.ban,
             banned_until: Timestamp::EPOCH,
-            first: Enforced::new((hypothesis.kind, hypothesis.mechanism), hypothesis.slots, hypothesis.shift),
-            second: hypothesis.second.map(|second| Enforced::new(second, None, None)),
+            first: Enforced::new((hypothesis.kind, hypothesis.mechanism), hypothesis.clockwork),
+            second: hypothesis.second.map(|second| Enforced::new(second, Clockwork::Plain)),
             noise: Noise::default(),
             now: start.plus_seconds(-MEMORY_S),
             unwatched_from: start.plus_seconds(-MEMORY_S),
             explained: [0; 2],
             by_shift: 0,
         };
-        if let Some((seconds, used)) = replay.others.before {
+        if let Some((seconds, used)) = hypothesis.before {
             replay.now = start.plus_seconds(-seconds);
             replay.first.charge(replay.now, used);
         }
@@ -117,8 +112,7 @@ impl Replay {
     /// Moves on by one observation and returns the probability of its outcome; 1 if that is no evidence. `luck` decides
     /// everything uncertain: the instant of admission, what a failure costs, what others did.
     pub(super) fn step(&mut self, evidence: &Evidence, luck: u64) -> f64 {
-        let span = evidence.latest.seconds_since(evidence.earliest);
-        self.advance(evidence.earliest.plus_seconds(uniform(luck, 0) * span), luck);
+        self.advance(evidence.earliest.plus_seconds(uniform(luck, 0) * evidence.span_s), luck);
         let (now, admission) = (self.now, self.admission);
         let margin = self.first.margin(now, evidence.reserved(self.first.kind), admission);
         let fits_first = self.first.fits(margin);
@@ -168,6 +162,9 @@ impl Replay {
     /// The probability of what became of a request that fits, unless others have used what it needed: they are not
     /// watched, so what they used is integrated over, and known once a request was rejected for it, or was not.
     fn fitted(&mut self, fits: f64, margin: f64, admitted: bool, luck: u64) -> f64 {
+        if self.others.use_per_s == 0.0 {
+            return self.noise.observe(fits, admitted);
+        }
         let unwatched_s = self.now.seconds_since(self.unwatched_from);
         let used_up = self.others.use_more_than(margin, unwatched_s);
         if admitted {
@@ -191,9 +188,9 @@ impl Replay {
 
     fn charge(&mut self, evidence: &Evidence, times: u64) {
         let now = self.now;
-        for quota in self.quotas() {
-            quota.charge(now, evidence.reserved(quota.kind) * times);
-        }
+        let charge = |quota: &mut Enforced| quota.charge(now, evidence.reserved(quota.kind) * times);
+        charge(&mut self.first);
+        self.second.as_mut().map(charge);
     }
 
     fn settle(&mut self, evidence: &Evidence, charged_at: Timestamp) {
@@ -202,13 +199,9 @@ impl Replay {
         }
         self.now = self.now.max(evidence.latest);
         let now = self.now;
-        for quota in self.quotas() {
-            quota.refund(now, charged_at, evidence.unused(quota.kind));
-        }
-    }
-
-    fn quotas(&mut self) -> impl Iterator<Item = &mut Enforced> {
-        std::iter::once(&mut self.first).chain(&mut self.second)
+        let refund = |quota: &mut Enforced| quota.refund(now, charged_at, evidence.unused(quota.kind));
+        refund(&mut self.first);
+        self.second.as_mut().map(refund);
     }
 
     pub(super) fn chance(&self) -> Option<Chance> {
@@ -235,7 +228,7 @@ impl Replay {
     pub(super) fn is_shown(&self) -> bool {
         let [first, second] = self.explained;
         match &self.second {
-            None if self.first.shift.is_some() => self.by_shift > 0,
+            None if matches!(self.first.clockwork, Clockwork::Shifting(_)) => self.by_shift > 0,
             Some(other) if other.kind == self.first.kind => first > 0 && second > 0,
             Some(_) => first >= second,
             None => true,
@@ -251,13 +244,12 @@ impl Replay {
     /// meantime: `luck` tells when.
     fn advance(&mut self, to: Timestamp, luck: u64) {
         self.now = self.now.max(to);
+        if self.others.use_per_s == 0.0 {
+            return;
+        }
         let since = self.first.limiter.remembers_since(self.now);
         self.unwatched_from = self.unwatched_from.max(since);
-        let closed = self.first.is_full(self.now);
-        if closed
-            && matches!(self.first.limiter, AnyLimiter::AnchoredWindow(_))
-            && self.others.use_per_s > 0.0
-        {
+        if matches!(self.first.limiter, AnyLimiter::AnchoredWindow(_)) && self.first.is_full(self.now) {
             let wait_s = -self.others.mean_gap_s() * uniform(luck, 2).ln();
             let opened = self.unwatched_from.plus_seconds(wait_s);
             if opened < self.now {

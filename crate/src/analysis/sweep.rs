@@ -84,19 +84,20 @@ impl Imagined {
             return f64::NEG_INFINITY;
         }
         // Other luck at another instant.
-        let [edge, chance] = [0, 1].map(|which| uniform(self.luck ^ at.as_nanos() as u64, which));
+        let luck = self.luck ^ at.as_nanos() as u64;
         let quotas = std::iter::once(&self.first).chain(&self.second);
-        let room = quotas.map(|quota| quota.room(at, self.admission, edge)).fold(f64::INFINITY, f64::min);
-        room - self.chance.map_or(0.0, |it| it.least_margin(chance, self.first.ceiling as f64))
+        let room = quotas.map(|quota| quota.room(at, self.admission, luck)).fold(f64::INFINITY, f64::min);
+        let least_margin = |it: Chance| it.least_margin(uniform(luck, 1), self.first.ceiling as f64);
+        room - self.chance.map_or(0.0, least_margin)
     }
 }
 
 impl Enforced {
     /// What `luck` makes of the blurred edge. A quota that asks for less than the whole cost, as one of requests does, admits any size or none.
-    fn room(&self, at: Timestamp, admission: Admission, luck: f64) -> f64 {
+    fn room(&self, at: Timestamp, admission: Admission, luck: u64) -> f64 {
         let blur = match self.kind {
             QuotaKind::Requests => ROUNDING,
-            QuotaKind::Tokens | QuotaKind::TokensPerDay => noise::blur(luck, self.ceiling as f64),
+            QuotaKind::Tokens | QuotaKind::TokensPerDay => noise::blur(uniform(luck, 0), self.ceiling as f64),
         };
         match (self.kind, admission, self.remaining(at) + blur) {
             (QuotaKind::Tokens | QuotaKind::TokensPerDay, Admission::Whole, remaining) => remaining,
@@ -110,36 +111,31 @@ impl Enforced {
 /// size and on the probability that it is admitted.
 ///
 /// A limiter admits a size exactly if it has room for it, so all sizes are tried in one pass over the rooms.
-pub(super) fn best_size(
-    imagined: &[Imagined],
+pub(super) fn best_size<'a>(
+    imagined: impl IntoIterator<Item = &'a Imagined>,
     at: Timestamp,
     (smallest, largest): (u64, u64),
     given: Option<u64>,
     scepticism: f64,
     cost_s: impl Fn(u64, f64) -> f64,
 ) -> Sweep {
-    let rooms = rooms(imagined, at);
-    let classes = 1 + imagined.iter().map(|one| one.class).max().unwrap_or(0);
-    let mut tally = Tally::new(imagined, classes);
     let mut best = Sweep { size: smallest, gain: 0.0, admitted: 0.0 };
     let mut best_rate = f64::NEG_INFINITY;
+    let mut above = largest as f64;
+    let mut rooms = rooms(imagined, at);
+    let mut tally = Tally::new(&rooms, scepticism);
+    largest_first(&mut rooms);
+    let mut next = rooms.iter();
     // Between two rooms the outcome is the same for every size; take the middle, far from both, or the smallest where
     // size does not matter.
-    let bounds = [largest as f64]
-        .into_iter()
-        .chain(rooms.iter().map(|(room, _)| *room))
-        .zip(rooms.iter().map(|(room, _)| *room).chain([f64::NEG_INFINITY]));
-    for (index, (above, below)) in bounds.enumerate() {
-        if index > 0 {
-            tally.admit(rooms[index - 1].1);
-        }
-        let least = (below.max(0.0) as u64).saturating_add(1).max(smallest);
-        let most = above.clamp(0.0, largest as f64) as u64;
-        let contains = |size: u64| least <= size && size <= most;
+    while above >= smallest as f64 {
+        let below = next.next();
+        let least = (below.map_or(0.0, |it| it.tokens.max(0.0)) as u64).saturating_add(1).max(smallest);
+        let most = above.min(largest as f64) as u64;
         let middle = if least == smallest { least } else { most.midpoint(least) };
         let size = given.unwrap_or(middle);
-        if contains(size) {
-            let (gain, admitted) = tally.gain(scepticism);
+        if least <= size && size <= most {
+            let (gain, admitted) = tally.gain();
             let gain = gain.max(0.0);
             let rate = gain / cost_s(size, admitted);
             // Of two that are as good, the smaller one.
@@ -147,72 +143,122 @@ pub(super) fn best_size(
                 (best, best_rate) = (Sweep { size, gain, admitted }, rate);
             }
         }
+        let Some(below) = below else { break };
+        tally.admit(below);
+        above = below.tokens;
     }
     best
 }
 
 /// The largest size that is admitted at `at` with this probability, in tokens; infinite where size does not matter.
 pub(super) fn surely_fits(imagined: &[Imagined], at: Timestamp, probability: f64) -> f64 {
-    let rooms: Vec<(f64, f64)> =
-        rooms(imagined, at).into_iter().map(|(room, one)| (room, one.weight)).collect();
+    let mut rooms = rooms(imagined, at);
+    largest_first(&mut rooms);
+    let rooms: Vec<(f64, f64)> = rooms.into_iter().map(|room| (room.tokens, room.weight)).collect();
     quantile(&rooms, probability).map_or(0.0, |room| room.max(0.0))
 }
 
-/// The largest request that each would admit, the largest first.
-fn rooms(imagined: &[Imagined], at: Timestamp) -> Vec<(f64, &Imagined)> {
-    let mut rooms: Vec<_> = imagined.iter().map(|one| (one.room(at), one)).collect();
-    rooms.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    rooms
+/// The largest request that a world would admit.
+struct Room {
+    tokens: f64,
+    weight: f64,
+    class: usize,
+}
+
+/// The rooms of all worlds, in their order.
+fn rooms<'a>(imagined: impl IntoIterator<Item = &'a Imagined>, at: Timestamp) -> Vec<Room> {
+    let room = |one: &Imagined| Room { tokens: one.room(at), weight: one.weight, class: one.class };
+    imagined.into_iter().map(room).collect()
+}
+
+fn largest_first(rooms: &mut [Room]) {
+    rooms.sort_by(|a, b| b.tokens.total_cmp(&a.tokens));
 }
 
 /// How much of each class admits a size.
 struct Tally {
     total: f64,
     admitted: f64,
-    of_class: Vec<f64>,
-    admitted_of_class: Vec<f64>,
-    count: Vec<u32>,
-    /// The probability of being admitted, of what fits and of what does not.
-    passes: [f64; 2],
+    classes: Vec<OfClass>,
+    outcomes: Outcomes,
+    /// Nats over the number of samples that are taken for noise.
+    scepticism: f64,
+}
+
+/// How much of one class admits a size.
+#[derive(Clone, Default)]
+struct OfClass {
+    all: f64,
+    admitted: f64,
+    count: u32,
+    /// What the class does not tell of the outcome, in nats times its share; `None` since that has changed.
+    untold: Option<f64>,
 }
 
 impl Tally {
-    fn new(imagined: &[Imagined], classes: usize) -> Self {
-        let mut of_class = vec![0.0; classes];
-        let mut count = vec![0; classes];
-        for one in imagined {
-            of_class[one.class] += one.weight;
-            count[one.class] += 1;
+    fn new(rooms: &[Room], scepticism: f64) -> Self {
+        let classes = 1 + rooms.iter().map(|room| room.class).max().unwrap_or(0);
+        let mut classes = vec![OfClass::default(); classes];
+        for room in rooms {
+            classes[room.class].all += room.weight;
+            classes[room.class].count += 1;
         }
-        let passes = [true, false].map(|fits| outcome_probability(fits, true));
-        let total = of_class.iter().sum();
-        Self { total, admitted: 0.0, of_class, admitted_of_class: vec![0.0; classes], count, passes }
+        let total = classes.iter().map(|class| class.all).sum();
+        Self { total, admitted: 0.0, classes, outcomes: Outcomes::new(), scepticism }
     }
 
-    fn admit(&mut self, one: &Imagined) {
-        self.admitted += one.weight;
-        self.admitted_of_class[one.class] += one.weight;
+    fn admit(&mut self, room: &Room) {
+        self.admitted += room.weight;
+        let class = &mut self.classes[room.class];
+        class.admitted += room.weight;
+        class.untold = None;
     }
 
     /// Expected information, and the probability of being admitted.
     ///
     /// Entropies of few samples come out too low; what looks like information is their noise.
-    fn gain(&self, scepticism: f64) -> (f64, f64) {
+    fn gain(&mut self) -> (f64, f64) {
+        let Self { total, scepticism, ref outcomes, .. } = *self;
+        let share = self.admitted / total;
+        let overall = outcomes.entropy(share);
+        let mut untold = |class: &mut OfClass| {
+            let OfClass { all, admitted, count, .. } = *class;
+            let worked_out = || {
+                let bias = if admitted > 0.0 && admitted < all { scepticism / f64::from(count) } else { 0.0 };
+                all / total * (outcomes.entropy(admitted / all) + bias)
+            };
+            *class.untold.get_or_insert_with(worked_out)
+        };
+        let within: f64 = self.classes.iter_mut().filter(|class| class.all > 0.0).map(&mut untold).sum();
+        let noise = share * outcomes.of_fitting + (1.0 - share) * outcomes.of_not_fitting;
+        (overall - within + PARAMETERS_COUNT * (overall - noise), outcomes.admitted(share))
+    }
+}
+
+/// What becomes of a probe of which is known how probably it fits.
+struct Outcomes {
+    /// The probability of being admitted, of what fits and of what does not.
+    passes: [f64; 2],
+    /// The entropy of what becomes of what fits, and of what does not.
+    of_fitting: f64,
+    of_not_fitting: f64,
+}
+
+impl Outcomes {
+    fn new() -> Self {
+        let passes = [true, false].map(|fits| outcome_probability(fits, true));
+        let unknown = Self { passes, of_fitting: 0.0, of_not_fitting: 0.0 };
+        Self { of_fitting: unknown.entropy(1.0), of_not_fitting: unknown.entropy(0.0), ..unknown }
+    }
+
+    /// The probability of being admitted, of what fits with this probability.
+    fn admitted(&self, fits: f64) -> f64 {
         let [if_fits, if_not] = self.passes;
-        let observed = |share: f64| share * if_fits + (1.0 - share) * if_not;
-        let share = self.admitted / self.total;
-        let overall = entropy(observed(share));
-        let of_class = self.of_class.iter().zip(&self.admitted_of_class).zip(&self.count);
-        let within: f64 = of_class
-            .filter(|((all, _), _)| **all > 0.0)
-            .map(|((all, admitted), count)| {
-                let bias =
-                    if *admitted > 0.0 && admitted < all { scepticism / f64::from(*count) } else { 0.0 };
-                all / self.total * (entropy(observed(admitted / all)) + bias)
-            })
-            .sum();
-        let noise = share * entropy(observed(1.0)) + (1.0 - share) * entropy(observed(0.0));
-        (overall - within + PARAMETERS_COUNT * (overall - noise), observed(share))
+        fits * if_fits + (1.0 - fits) * if_not
+    }
+
+    fn entropy(&self, fits: f64) -> f64 {
+        entropy(self.admitted(fits))
     }
 }
 

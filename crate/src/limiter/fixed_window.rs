@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Limiter, nanos, window_index, window_start};
+use super::{Decision, Limiter, NEVER_BEGAN, nanos, window_end};
 use crate::Timestamp;
 
 /// At most `limit` in each window; windows follow each other, the first starting `offset` after the epoch.
@@ -11,22 +11,24 @@ pub struct FixedWindow {
     limit: u64,
     window: i64,
     offset: i64,
-    current: i64,
+    /// When the window ends that was charged last.
+    end: Timestamp,
     used: u64,
 }
 
 impl FixedWindow {
     /// `limit` in each `window_s` seconds; windows start `offset_s` seconds after multiples of `window_s`.
     pub fn new(limit: u64, window_s: f64, offset_s: f64) -> Self {
-        Self { limit, window: nanos(window_s), offset: nanos(offset_s), current: i64::MIN, used: 0 }
+        Self { limit, window: nanos(window_s), offset: nanos(offset_s), end: NEVER_BEGAN, used: 0 }
     }
 
-    fn index(&self, now: Timestamp) -> i64 {
-        window_index(now, self.window, self.offset).max(self.current)
+    /// When the window ends that holds `now`.
+    fn end_at(&self, now: Timestamp) -> Timestamp {
+        if now < self.end { self.end } else { window_end(now, self.window, self.offset) }
     }
 
     fn used_at(&self, now: Timestamp) -> u64 {
-        if self.index(now) == self.current { self.used } else { 0 }
+        if now < self.end { self.used } else { 0 }
     }
 }
 
@@ -37,18 +39,17 @@ impl Limiter for FixedWindow {
         } else if cost > self.limit {
             Decision::NEVER
         } else {
-            Decision::retry(window_start(self.index(now) + 1, self.window, self.offset))
+            Decision::retry(self.end_at(now))
         }
     }
 
     fn charge(&mut self, now: Timestamp, cost: u64) {
         self.used = self.used_at(now).saturating_add(cost);
-        self.current = self.index(now);
+        self.end = self.end_at(now);
     }
 
     fn refund(&mut self, now: Timestamp, charged_at: Timestamp, amount: u64) {
-        let index = self.index(now);
-        if index == self.current && window_index(charged_at, self.window, self.offset) == index {
+        if now < self.end && charged_at < self.end && charged_at >= self.end.minus_nanos(self.window) {
             self.used = self.used.saturating_sub(amount);
         }
     }
@@ -58,6 +59,6 @@ impl Limiter for FixedWindow {
     }
 
     fn remembers_since(&self, now: Timestamp) -> Timestamp {
-        window_start(self.index(now), self.window, self.offset)
+        self.end_at(now).minus_nanos(self.window)
     }
 }

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Limiter, nanos, window_index, window_start};
+use super::{Decision, Limiter, NEVER_BEGAN, nanos, window_end};
 use crate::Timestamp;
 
 /// Counts per clock-aligned window and estimates the sliding sum as `previous x (1 - elapsed share) + current`.
@@ -11,7 +11,8 @@ pub struct SlidingCounter {
     limit: u64,
     window: i64,
     offset: i64,
-    index: i64,
+    /// When the window ends that `current` counts.
+    end: Timestamp,
     previous: u64,
     current: u64,
 }
@@ -23,66 +24,71 @@ impl SlidingCounter {
             limit,
             window: nanos(window_s),
             offset: nanos(offset_s),
-            index: i64::MIN,
+            end: NEVER_BEGAN,
             previous: 0,
             current: 0,
         }
     }
 
-    /// The window that holds `now`, with the counts of the one before it and of itself.
-    fn counts_at(&self, now: Timestamp) -> (i64, u64, u64) {
-        let index = window_index(now, self.window, self.offset).max(self.index);
-        match index.saturating_sub(self.index) {
-            0 => (index, self.previous, self.current),
-            1 => (index, self.current, 0),
-            _ => (index, 0, 0),
+    /// The end of the window that holds `now`, with the counts of the one before it and of itself.
+    fn counts_at(&self, now: Timestamp) -> (Timestamp, u64, u64) {
+        let next = self.end.plus_nanos(self.window);
+        if now < self.end {
+            (self.end, self.previous, self.current)
+        } else if now < next {
+            (next, self.current, 0)
+        } else {
+            (window_end(now, self.window, self.offset), 0, 0)
         }
     }
 
-    /// The first instant from the start of window `index` on at which `previous` has faded enough for `fixed` more.
-    fn fits_from(&self, index: i64, previous: u64, fixed: u64) -> Option<Timestamp> {
+    /// The first instant of the window that ends at `end` at which `previous` has faded enough for `fixed` more.
+    fn fits_from(&self, end: Timestamp, previous: u64, fixed: u64) -> Option<Timestamp> {
         let spare = i128::from(self.limit) - i128::from(fixed);
         if spare < 0 {
             return None;
         }
         let window = i128::from(self.window);
-        let faded = match i128::from(previous) {
-            previous if previous <= spare => 0,
-            previous => window - spare * window / previous,
+        let left = match i128::from(previous) {
+            previous if previous <= spare => window,
+            previous => spare * window / previous,
         };
-        let start = window_start(index, self.window, self.offset);
-        Some(Timestamp::from_nanos(start.as_nanos() + faded as i64))
+        Some(end.minus_nanos(left as i64))
     }
 }
 
 impl Limiter for SlidingCounter {
     fn check(&self, now: Timestamp, cost: u64) -> Decision {
-        let (index, previous, current) = self.counts_at(now);
-        match self.fits_from(index, previous, current.saturating_add(cost)) {
+        let (end, previous, current) = self.counts_at(now);
+        match self.fits_from(end, previous, current.saturating_add(cost)) {
             Some(at) if at <= now => Decision::Admitted,
             Some(at) => Decision::retry(at),
-            None => Decision::Throttled { retry_at: self.fits_from(index + 1, current, cost) },
+            None => {
+                Decision::Throttled { retry_at: self.fits_from(end.plus_nanos(self.window), current, cost) }
+            }
         }
     }
 
     fn charge(&mut self, now: Timestamp, cost: u64) {
-        (self.index, self.previous, self.current) = self.counts_at(now);
+        (self.end, self.previous, self.current) = self.counts_at(now);
         self.current = self.current.saturating_add(cost);
     }
 
     fn refund(&mut self, now: Timestamp, charged_at: Timestamp, amount: u64) {
-        (self.index, self.previous, self.current) = self.counts_at(now);
-        match self.index - window_index(charged_at, self.window, self.offset) {
-            0 => self.current = self.current.saturating_sub(amount),
-            1 => self.previous = self.previous.saturating_sub(amount),
-            _ => {}
+        (self.end, self.previous, self.current) = self.counts_at(now);
+        let start = self.end.minus_nanos(self.window);
+        if charged_at >= self.end {
+        } else if charged_at >= start {
+            self.current = self.current.saturating_sub(amount);
+        } else if charged_at >= start.minus_nanos(self.window) {
+            self.previous = self.previous.saturating_sub(amount);
         }
     }
 
     fn remaining(&self, now: Timestamp) -> f64 {
-        let (index, previous, current) = self.counts_at(now);
-        let elapsed = (now - window_start(index, self.window, self.offset)).as_nanos() as f64;
-        let share = (elapsed / self.window as f64).clamp(0.0, 1.0);
+        let (end, previous, current) = self.counts_at(now);
+        let elapsed = now.as_nanos() - end.minus_nanos(self.window).as_nanos();
+        let share = (elapsed as f64 / self.window as f64).clamp(0.0, 1.0);
         self.limit as f64 - current as f64 - previous as f64 * (1.0 - share)
     }
 

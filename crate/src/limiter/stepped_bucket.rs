@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::token_bucket::ROUNDING;
-use super::{Decision, Limiter, nanos, window_index, window_start};
+use super::{Decision, Limiter, nanos};
 use crate::Timestamp;
 
 /// A token bucket that refills in ticks: nothing for `tick` seconds, then a tick's worth at once. Starts full.
@@ -10,21 +10,28 @@ pub struct SteppedBucket {
     capacity: f64,
     per_tick: f64,
     tick: i64,
-    offset: i64,
     level: f64,
-    ticked: i64,
+    /// When the next tick comes after the last change.
+    next: Timestamp,
 }
 
 impl SteppedBucket {
     /// Up to `capacity`, refilled by `refill_per_s x tick_s` at instants `offset_s` after multiples of `tick_s`.
     pub fn new(capacity: u64, refill_per_s: f64, tick_s: f64, offset_s: f64) -> Self {
         let capacity = capacity as f64;
-        let (tick, offset) = (nanos(tick_s), nanos(offset_s));
-        Self { capacity, per_tick: refill_per_s * tick_s, tick, offset, level: capacity, ticked: 0 }
+        let tick = nanos(tick_s);
+        let next = Timestamp::from_nanos(nanos(offset_s) + tick);
+        Self { capacity, per_tick: refill_per_s * tick_s, tick, level: capacity, next }
     }
 
-    fn tick_at(&self, now: Timestamp) -> i64 {
-        window_index(now, self.tick, self.offset).max(self.ticked)
+    /// Ticks since the last change.
+    fn ticks_until(&self, now: Timestamp) -> i64 {
+        if now < self.next { 0 } else { 1 + (now.as_nanos() - self.next.as_nanos()) / self.tick }
+    }
+
+    /// When the next tick comes after `now`.
+    fn next_after(&self, now: Timestamp) -> Timestamp {
+        self.next.plus_nanos(self.ticks_until(now) * self.tick)
     }
 }
 
@@ -37,27 +44,26 @@ impl Limiter for SteppedBucket {
             Decision::NEVER
         } else {
             let ticks = ((missing - ROUNDING) / self.per_tick).ceil() as i64;
-            Decision::retry(window_start(self.tick_at(now) + ticks, self.tick, self.offset))
+            Decision::retry(self.next_after(now).plus_nanos((ticks - 1) * self.tick))
         }
     }
 
     fn charge(&mut self, now: Timestamp, cost: u64) {
         self.level = self.remaining(now) - cost as f64;
-        self.ticked = self.tick_at(now);
+        self.next = self.next_after(now);
     }
 
     fn refund(&mut self, now: Timestamp, _charged_at: Timestamp, amount: u64) {
         self.level = (self.remaining(now) + amount as f64).min(self.capacity);
-        self.ticked = self.tick_at(now);
+        self.next = self.next_after(now);
     }
 
     fn remaining(&self, now: Timestamp) -> f64 {
-        let ticks = (self.tick_at(now) - self.ticked) as f64;
-        (self.level + ticks * self.per_tick).min(self.capacity)
+        (self.level + self.ticks_until(now) as f64 * self.per_tick).min(self.capacity)
     }
 
     fn remembers_since(&self, now: Timestamp) -> Timestamp {
         let full = self.remaining(now) >= self.capacity;
-        if full { window_start(self.tick_at(now), self.tick, self.offset) } else { Timestamp::EPOCH }
+        if full { self.next_after(now).minus_nanos(self.tick) } else { Timestamp::EPOCH }
     }
 }

@@ -1,0 +1,103 @@
+use rand::{Rng, RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
+use super::Belief;
+use crate::analysis::evidence::Evidence;
+use crate::analysis::likelihood::Likelihood;
+use crate::analysis::prior::{DIMENSIONS, Point, TOGETHER};
+use crate::analysis::replay::Replay;
+
+/// At most so many observations at a time are thought to have been decided otherwise.
+const LUCK_CHANGED: usize = 3;
+
+impl Belief {
+    /// One Metropolis step for each particle, and how many of them were taken. The prior is uniform and the steps
+    /// symmetric, so only likelihoods decide. A step changes the hypothesis, or what was uncertain about some
+    /// observations, or both.
+    pub(super) fn move_all(&mut self, history: &[Evidence]) -> usize {
+        let mut moves = 0;
+        let mut rng = Pcg64Mcg::seed_from_u64(self.rng.random());
+        let mut luck: Vec<u64> = Vec::with_capacity(history.len());
+        for index in 0..self.particles.len() {
+            let old = &self.particles[index];
+            let what = rng.random_range(0..3);
+            let point = if what == 0 { old.point } else { self.proposal(&old.point, &mut rng) };
+            luck.clear();
+            luck.extend(self.luck.iter().map(|of_observation| of_observation[index]));
+            if what != 1 {
+                for _ in 0..rng.random_range(1..=LUCK_CHANGED) {
+                    luck[rng.random_range(0..history.len())] = rng.random();
+                }
+            }
+            let acceptable = old.likelihood.ln() + rng.random::<f64>().ln();
+            if let Some((replay, likelihood)) = self.replayed(&point, &luck, history, acceptable) {
+                let moved = &mut self.particles[index];
+                (moved.point, moved.replay, moved.likelihood) = (point, replay, likelihood);
+                self.luck
+                    .iter_mut()
+                    .zip(&luck)
+                    .for_each(|(of_observation, luck)| of_observation[index] = *luck);
+                moves += 1;
+            }
+        }
+        moves
+    }
+
+    /// Where to go from a point, as probably as back. The cube has no walls, it wraps around.
+    ///
+    /// Coordinates that only make sense together are drawn anew together; or a point moves by the difference of two
+    /// others, which has the posterior's own scale; or one or two coordinates move a little. Source of the second: ter
+    /// Braak, "A Markov chain Monte Carlo version of the genetic algorithm differential evolution" (2006).
+    fn proposal(&self, point: &Point, rng: &mut impl Rng) -> Point {
+        let mut moved = *point;
+        match rng.random_range(0..3) {
+            0 => {
+                let group = TOGETHER[rng.random_range(0..TOGETHER.len())];
+                group.iter().for_each(|coordinate| moved[*coordinate] = rng.random());
+            }
+            1 => {
+                let [one, other] = [(); 2].map(|()| rng.random_range(0..self.particles.len()));
+                let (one, other) = (&self.particles[one].point, &self.particles[other].point);
+                let share = if rng.random_bool(0.2) { 1.0 } else { rng.random_range(0.1..0.9) };
+                for (coordinate, (one, other)) in moved.iter_mut().zip(one.iter().zip(other)) {
+                    *coordinate += share * (one - other);
+                }
+            }
+            _ => {
+                for _ in 0..rng.random_range(1..=2) {
+                    let reach = 10_f64.powf(rng.random_range(-3.5..-1.0));
+                    moved[rng.random_range(0..DIMENSIONS)] += reach * rng.random_range(-1.0..1.0);
+                }
+            }
+        }
+        moved.map(wrapped)
+    }
+
+    /// A hypothesis replayed over the whole history, unless its log likelihood falls below `acceptable`: it only ever
+    /// falls, so a hopeless replay stops early.
+    fn replayed(
+        &self,
+        point: &Point,
+        luck: &[u64],
+        history: &[Evidence],
+        acceptable: f64,
+    ) -> Option<(Replay, Likelihood)> {
+        let mut replay = Replay::new(&self.hypothesis(point), self.first);
+        let mut likelihood = Likelihood::default();
+        let mut floor = likelihood.product_of(acceptable);
+        for (evidence, luck) in history.iter().zip(luck) {
+            if likelihood.times(replay.step(evidence, *luck)) {
+                floor = likelihood.product_of(acceptable);
+            }
+            if likelihood.is_below(floor) {
+                return None;
+            }
+        }
+        Some((replay, likelihood))
+    }
+}
+
+/// By hand where nothing is to be done: the remainder is a call into libm, and most coordinates stay where they are.
+fn wrapped(coordinate: f64) -> f64 {
+    if (0.0..1.0).contains(&coordinate) { coordinate } else { coordinate.rem_euclid(1.0) }
+}
