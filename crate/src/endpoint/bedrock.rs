@@ -1,4 +1,4 @@
-//! Bedrock through the AWS SDK: the only file that names `aws_*`.
+//! Bedrock through the AWS SDK.
 
 use std::error::Error as StdError;
 use std::sync::{Arc, OnceLock};
