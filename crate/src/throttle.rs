@@ -43,6 +43,11 @@ use crate::{Clock, Error, QuotaKind, Result, Timestamp, Verdict};
 /// is in flight; `d / (60 + d)` of a sliding log and of a window from first use; one of R equal requests of a sliding
 /// counter.
 ///
+/// # What nobody has measured
+/// Quotas that are only [stated](ThrottleSettings::stated) may be stricter than they are taken for. So beyond half of one,
+/// as many requests are under way at once as those that it admitted there vouch for: one at first, one more for every
+/// four. A 429 then costs one request or a few, and tells how to go on; see [`Reservation::throttled`].
+///
 /// # Who is next
 /// First come, first served: a large request is not overtaken by small ones. Only the first in the queue waits for
 /// time to pass, so a thousand waiting requests cost no more than their memory.

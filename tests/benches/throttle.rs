@@ -20,6 +20,8 @@ use tokio::task::JoinSet;
 const REQUESTS: u64 = 8_192;
 /// Requests of one limiter that tasks share.
 const SHARED: u64 = 65_536;
+/// Requests that wait at once, at most.
+const MOST_WAITERS: u64 = 100_000;
 /// What every quota allows a minute: never used up.
 const AMPLE: u32 = u32::MAX;
 /// Tokens of a request: what it reserves, and what it does not use of that.
@@ -60,7 +62,7 @@ fn main() {
     let [uncontended, contended, waiting] = &mut subjects;
     uncontended_figures(&in_turn(uncontended, ROUNDS));
     contended_figures(&in_turn(contended, ROUNDS));
-    waiting_figures(&in_turn(waiting, 5));
+    waiting_figures(&in_turn(waiting, 7));
 }
 
 /// Nanoseconds a request, of each subject in each round.
@@ -102,19 +104,18 @@ fn uncontended() -> Vec<Subject> {
             })
         })
     };
-    let (bucket_runtime, log_runtime, one_runtime, two_runtime) =
-        (runtime(), runtime(), runtime(), runtime());
+    let [one, two, bucket_of_net, log_of_net, two_of_net] = [0; 5].map(|_| runtime());
     vec![
         ours("ours, tokens", stated(true, false)),
         ours("ours, tokens known to be a bucket", bucket()),
         ours("ours, tokens and requests", stated(true, true)),
         Subject::new("governor, one limiter", REQUESTS, move || {
             let tokens = governor();
-            timed(&one_runtime, async { (0..REQUESTS).for_each(|_| check_n(&tokens, RESERVED)) })
+            timed(&one, async { (0..REQUESTS).for_each(|_| check_n(&tokens, RESERVED)) })
         }),
         Subject::new("governor, two limiters", REQUESTS, move || {
             let (tokens, requests) = (governor(), governor());
-            timed(&two_runtime, async {
+            timed(&two, async {
                 for _ in 0..REQUESTS {
                     check_n(&requests, 1);
                     check_n(&tokens, RESERVED);
@@ -123,7 +124,7 @@ fn uncontended() -> Vec<Subject> {
         }),
         Subject::new("throttle-net, bucket and refund", REQUESTS, move || {
             let tokens = throttle_net::Throttle::per_minute(AMPLE);
-            timed(&bucket_runtime, async {
+            timed(&bucket_of_net, async {
                 for _ in 0..REQUESTS {
                     tokens.acquire_with_cost(black_box(RESERVED)).await.unwrap();
                     tokens.refund(UNUSED);
@@ -132,8 +133,19 @@ fn uncontended() -> Vec<Subject> {
         }),
         Subject::new("throttle-net, log and refund", REQUESTS, move || {
             let tokens = SlidingWindowLog::per_minute(AMPLE);
-            timed(&log_runtime, async {
+            timed(&log_of_net, async {
                 for _ in 0..REQUESTS {
+                    tokens.acquire_with_cost(black_box(RESERVED)).await.unwrap();
+                    tokens.refund(UNUSED);
+                }
+            })
+        }),
+        Subject::new("throttle-net, two logs and refund", REQUESTS, move || {
+            let (tokens, requests) =
+                (SlidingWindowLog::per_minute(AMPLE), SlidingWindowLog::per_minute(AMPLE));
+            timed(&two_of_net, async {
+                for _ in 0..REQUESTS {
+                    requests.acquire().await.unwrap();
                     tokens.acquire_with_cost(black_box(RESERVED)).await.unwrap();
                     tokens.refund(UNUSED);
                 }
@@ -143,13 +155,16 @@ fn uncontended() -> Vec<Subject> {
 }
 
 fn uncontended_figures(times: &[Vec<f64>]) {
-    let [tokens, bucket, both, one, two, net_bucket, net_log] = times else { unreachable!("seven subjects") };
+    let [tokens, bucket, both, one, two, net_bucket, net_log, net_logs] = times else {
+        unreachable!("eight subjects")
+    };
     print("acquire + settle, tokens / governor's check_n", "<= 2", ratio(tokens, one));
     print("acquire + settle, tokens known as a bucket / check_n", "", ratio(bucket, one));
     print("acquire + settle, tokens and requests / check_n", "", ratio(both, one));
     print("acquire + settle, tokens and requests / two check_n", "<= 2", ratio(both, two));
     print("acquire + settle, tokens / throttle-net's bucket", "< 1", ratio(tokens, net_bucket));
     print("acquire + settle, tokens / throttle-net's log", "< 1", ratio(tokens, net_log));
+    print("acquire + settle, tokens and requests / two of its logs", "< 1", ratio(both, net_logs));
     print("nanoseconds: ours, tokens", "", median(tokens.clone()));
     print("nanoseconds: governor's check_n", "", median(one.clone()));
 }
@@ -235,21 +250,31 @@ fn in_tasks<F: Future<Output = ()> + Send + 'static>(
     })
 }
 
-// Requests that come at once, of which a tenth passes every minute of virtual time.
+// Requests that come at once, of which a tenth passes every minute of virtual time, and as many tasks without a throttle.
 
 fn waiting() -> Vec<Subject> {
-    let subject = |waiters| Subject::new(format!("waiters: {waiters}"), waiters, move || wait(waiters));
-    [1_000, 10_000, 100_000].map(subject).into()
+    let subject = |waiters: u64, throttled: bool| {
+        let name = if throttled { "waiters" } else { "tasks that do not wait" };
+        Subject::new(format!("{name}: {waiters}"), MOST_WAITERS, move || {
+            (0..MOST_WAITERS / waiters).map(|_| wait(waiters, throttled)).sum()
+        })
+    };
+    [1_000, 10_000, MOST_WAITERS]
+        .into_iter()
+        .flat_map(|waiters| [subject(waiters, true), subject(waiters, false)])
+        .collect()
 }
 
 fn waiting_figures(times: &[Vec<f64>]) {
-    let [thousand, ten_thousand, hundred_thousand] = times else { unreachable!("three subjects") };
-    print("a waiter of 10,000 / of 1,000 (log n: 1.33)", "<= 1.33", ratio(ten_thousand, thousand));
-    print("a waiter of 100,000 / of 1,000 (log n: 1.67)", "<= 1.67", ratio(hundred_thousand, thousand));
-    print("nanoseconds: a waiter of 100,000, its task included", "", median(hundred_thousand.clone()));
+    let [thousand, ten_thousand, hundred_thousand] = [0, 2, 4]
+        .map(|n| median(times[n].iter().zip(&times[n + 1]).map(|(with, without)| with - without).collect()));
+    print("nanoseconds a waiter: 1,000 that wait", "", thousand);
+    print("nanoseconds a waiter: 10,000 that wait (log n: 1.33 times)", "", ten_thousand);
+    print("nanoseconds a waiter: 100,000 that wait (log n: 1.67 times)", "", hundred_thousand);
+    print("a waiter of 100,000 / of 1,000", "<= 1.67", hundred_thousand / thousand);
 }
 
-fn wait(waiters: u64) -> Duration {
+fn wait(waiters: u64, throttled: bool) -> Duration {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().unwrap();
     timed(&runtime, async {
@@ -259,9 +284,9 @@ fn wait(waiters: u64) -> Duration {
         for index in 0..waiters {
             let throttle = throttle.clone();
             all.spawn(async move {
-                let reservation = throttle.acquire(1, 1).await.unwrap();
+                let reservation = if throttled { Some(throttle.acquire(1, 1).await.unwrap()) } else { None };
                 clock.sleep(Duration::from_millis(index % 1_000)).await;
-                reservation.settle(Usage::default());
+                reservation.into_iter().for_each(|reservation| reservation.settle(Usage::default()));
             });
         }
         all.join_all().await;
