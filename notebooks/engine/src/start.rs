@@ -32,11 +32,11 @@ pub enum Start {
 struct Testers {
     count: u64,
     open: HashMap<u64, BedrockTpmTester>,
-    /// Few and small: they stay until the kernel ends.
-    throttles: Vec<Throttle>,
 }
 
 static TESTERS: LazyLock<Mutex<Testers>> = LazyLock::new(Mutex::default);
+/// Few and small: they stay until the kernel ends.
+static THROTTLES: Mutex<Vec<Throttle>> = Mutex::new(Vec::new());
 
 /// A panic in a call leaves the testers as they were.
 fn testers() -> MutexGuard<'static, Testers> {
@@ -58,16 +58,20 @@ pub fn close(number: u64) {
     testers().open.remove(&number);
 }
 
+fn throttles() -> MutexGuard<'static, Vec<Throttle>> {
+    THROTTLES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A number for a throttle.
 pub fn keep(throttle: Throttle) -> usize {
-    let mut testers = testers();
-    testers.throttles.push(throttle);
-    testers.throttles.len() - 1
+    let mut throttles = throttles();
+    throttles.push(throttle);
+    throttles.len() - 1
 }
 
 /// The throttle of this number.
 pub fn throttle(number: usize) -> Result<Throttle> {
-    let throttle = testers().throttles.get(number).cloned();
+    let throttle = throttles().get(number).cloned();
     throttle.ok_or_else(|| Error::usage("this throttle is gone; run the cell that made it again"))
 }
 
