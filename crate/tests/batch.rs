@@ -208,7 +208,7 @@ fn asked_to_stop_it_sends_nothing_more_and_keeps_what_was_under_way() {
         let world = World::new(60, enforcing(MechanismId::FixedWindow));
         let endpoint = Endpoint::simulated(world.emulator.clone());
         let throttle = Throttle::new(world.quotas.clone(), world.clock).unwrap();
-        let stop = world.clock.sleep_until(START.plus_seconds(61.0));
+        let stop = world.clock.sleep_until(START.plus_seconds(63.0));
         let run = world.open().unwrap().run(&endpoint, &throttle, world.clock, stop, |_| {});
         let (report, end) = run.await;
         assert!(matches!(end, BatchEnd::Interrupted), "{end:?}");
