@@ -1,6 +1,6 @@
 use super::BedrockTpmTester;
 use crate::error::check_range;
-use crate::{Observation, Outcome, Reservation, Result, Throttle, ThrottleSettings, Usage};
+use crate::{Ended, Observation, Result, Throttle, ThrottleSettings, Usage};
 
 /// What many clients wait after one 429, two in a row, and so on, in seconds.
 const PAUSES_S: [f64; 4] = [15.0, 30.0, 60.0, 120.0];
@@ -48,7 +48,9 @@ impl BedrockTpmTester {
                 },
             };
             let seen = self.make_bedrock_request(tokens).await;
-            reservation.into_iter().for_each(|reservation| ended(reservation, seen.as_ref().ok()));
+            if let Some(reservation) = reservation {
+                reservation.end(seen.as_ref().map_or(Ended::Unknown, ended));
+            }
             let seen = seen?;
             self.give_up_on_failures()?;
             rejected = if seen.outcome().is_throttled() { rejected + 1 } else { 0 };
@@ -62,15 +64,11 @@ impl BedrockTpmTester {
     }
 }
 
-/// Tells the throttle what became of a request.
-fn ended(reservation: Reservation, seen: Option<&Observation>) {
-    let used = |seen: &Observation| {
+/// What the throttle has to know of a request.
+fn ended(seen: &Observation) -> Ended {
+    let used = || {
         let (input_tokens, output_tokens) = (seen.input_tokens?, seen.output_tokens?);
         Some(Usage { input_tokens, output_tokens, ..Usage::default() })
     };
-    match (seen.map(Observation::outcome), seen.and_then(used)) {
-        (Some(outcome @ Outcome::Throttled(_)), _) => reservation.throttled(outcome.named()),
-        (Some(Outcome::Admitted), Some(usage)) => reservation.settle(usage),
-        _ => reservation.unknown(),
-    }
+    Ended::of(seen.outcome(), used())
 }

@@ -1,5 +1,5 @@
 use super::Reservation;
-use crate::{QuotaKind, Usage};
+use crate::{Outcome, QuotaKind, Usage};
 
 /// How a request ended: what [`Reservation`] is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,17 @@ pub enum Ended {
     Unknown,
     /// The service rejected it, by this quota as far as it said.
     Throttled(Option<QuotaKind>),
+}
+
+impl Ended {
+    /// How a request ended that left, by its outcome and what it used, if that was reported.
+    pub fn of(outcome: Outcome, usage: Option<Usage>) -> Self {
+        match (outcome, usage) {
+            (Outcome::Throttled(_), _) => Self::Throttled(outcome.named()),
+            (Outcome::Admitted, Some(usage)) => Self::Used(usage),
+            (Outcome::Admitted | Outcome::Failed, _) => Self::Unknown,
+        }
+    }
 }
 
 /// The reservation of a request that may be given up at any time: before it is sent, that gives the reservation back;
@@ -36,12 +47,8 @@ impl UnderWay {
     }
 
     pub(super) fn end(mut self, ended: Ended) {
-        let Some(reservation) = self.reservation.take() else { return };
-        match ended {
-            Ended::Used(usage) => reservation.settle(usage),
-            Ended::NotSent => drop(reservation),
-            Ended::Unknown => reservation.unknown(),
-            Ended::Throttled(by) => reservation.throttled(by),
+        if let Some(reservation) = self.reservation.take() {
+            reservation.end(ended);
         }
     }
 }

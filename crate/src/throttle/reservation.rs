@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use super::Shared;
 use super::fleet::Place;
 use super::gate::{Cost, End};
+use super::{Ended, Shared};
 use crate::{QuotaKind, Timestamp, Usage};
 
 /// What one request has reserved. Say how it ended as soon as it has. Dropped, it says that nothing was sent: once the
@@ -50,6 +50,16 @@ impl Reservation {
     pub fn throttled(mut self, by: Option<QuotaKind>) {
         let sent = self.sent;
         self.ended(End::Throttled { by, sent });
+    }
+
+    /// It ended as `ended` says.
+    pub fn end(self, ended: Ended) {
+        match ended {
+            Ended::Used(usage) => self.settle(usage),
+            Ended::NotSent => drop(self),
+            Ended::Unknown => self.unknown(),
+            Ended::Throttled(by) => self.throttled(by),
+        }
     }
 
     fn ended(&mut self, end: End) {

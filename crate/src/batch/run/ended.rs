@@ -6,7 +6,7 @@ use super::Run;
 use crate::batch::ending::{ATTEMPTS, Next};
 use crate::batch::job::Job;
 use crate::batch::record::Record;
-use crate::{Endpoint, Error, Outcome, RawResponse, Reservation, Result, Usage};
+use crate::{Endpoint, Error, RawResponse, Reservation, Result, Usage, throttle};
 
 /// A batch is given up after so many failures in a row that are not the single request's.
 const FAILURES_IN_A_ROW: u32 = 20;
@@ -32,12 +32,7 @@ impl Open {
         let body = self.job.body.as_ref().ok().cloned().unwrap_or_default();
         let answer = endpoint.send_json(&self.job.model, &body).await;
         let RawResponse { response, .. } = &answer;
-        let outcome = response.outcome();
-        match (outcome, response.usage) {
-            (Outcome::Throttled(_), _) => reservation.throttled(outcome.named()),
-            (Outcome::Admitted, Some(usage)) => reservation.settle(usage),
-            (Outcome::Admitted | Outcome::Failed, _) => reservation.unknown(),
-        }
+        reservation.end(throttle::Ended::of(response.outcome(), response.usage));
         Ended { tokens_at_most: self.job.tokens_at_most(), open: self, answer }
     }
 }

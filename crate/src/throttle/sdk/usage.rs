@@ -76,7 +76,7 @@ pub(super) fn ended(status: Option<u16>, error_type: Option<&str>, body: &[u8]) 
     // A namespace may come before it; what comes behind it does not matter.
     let error_type = error_type.map(|name| name.rsplit('#').next().unwrap_or(name));
     let outcome = Outcome::of(status, error_type, text("message").or(text("Message")));
-    if outcome.is_throttled() { Ended::Throttled(outcome.named()) } else { Ended::Unknown }
+    Ended::of(outcome, None)
 }
 
 pub(super) fn failed(response: &HttpResponse) -> Ended {
