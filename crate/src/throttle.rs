@@ -8,6 +8,7 @@ mod gate;
 mod guard;
 mod known;
 mod layer;
+mod queue;
 mod reservation;
 mod sdk;
 mod spread;
@@ -21,13 +22,12 @@ pub use layer::{ThrottleLayer, ThrottledService};
 pub use reservation::Reservation;
 pub use spread::Spread;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use tokio::sync::Notify;
+use std::sync::Arc;
 
 use self::fleet::Fleet;
-use self::gate::{Cost, End, Gate};
+use self::gate::Gate;
 use self::guard::Guard;
+use self::queue::Queue;
 use crate::{Clock, Error, QuotaKind, Result, Timestamp, Verdict};
 
 /// Keeps a client under its quotas: each request waits until the service will surely admit it.
@@ -68,28 +68,9 @@ use crate::{Clock, Error, QuotaKind, Result, Timestamp, Verdict};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Throttle {
-    shared: Arc<Shared>,
-    /// Where there is one, it holds what is used, and the gate in `shared` only knows what can ever pass.
+    queue: Arc<Queue>,
+    /// Where there is one, it holds what is used, and the gate in `queue` only knows what can ever pass.
     fleet: Option<Fleet>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
-    /// Whoever holds it is the first in the queue. Fair, and a waiter that goes away leaves the others in order.
-    turn: tokio::sync::Mutex<()>,
-    /// Told whenever a request has ended while another waits.
-    ended: Notify,
-    clock: Clock,
-}
-
-#[derive(Debug)]
-struct State {
-    gate: Gate,
-    /// The latest instant that the gate has seen.
-    seen: Timestamp,
-    /// Requests in the queue.
-    waiting: usize,
 }
 
 impl Throttle {
@@ -169,9 +150,7 @@ impl Throttle {
     }
 
     fn of_gate(gate: Gate, seen: Timestamp, clock: Clock) -> Self {
-        let state = Mutex::new(State { gate, seen, waiting: 0 });
-        let turn = tokio::sync::Mutex::default();
-        Self { shared: Arc::new(Shared { state, turn, ended: Notify::new(), clock }), fleet: None }
+        Self { queue: Arc::new(Queue::new(gate, seen, clock)), fleet: None }
     }
 
     /// Waits until a request of about `input_tokens` that may answer with up to `max_tokens` is safe under all quotas,
@@ -184,31 +163,31 @@ impl Throttle {
     /// process has come with other settings.
     pub async fn acquire(&self, input_tokens: u64, max_tokens: u64) -> Result<Reservation> {
         if let Some(fleet) = &self.fleet {
-            let cost = self.shared.state().gate.cost(input_tokens, max_tokens)?;
-            let _turn = self.shared.turn.lock().await;
+            let cost = self.queue.state().gate.cost(input_tokens, max_tokens)?;
+            let _turn = self.queue.turn.lock().await;
             return fleet.reserve(cost).await;
         }
-        let (cost, sent) = self.shared.enter(input_tokens, max_tokens)?;
+        let (cost, sent) = self.queue.enter(input_tokens, max_tokens)?;
         let sent = match sent {
             Some(sent) => sent,
-            None => self.shared.wait(cost).await,
+            None => self.queue.wait(cost).await,
         };
-        Ok(Reservation::new(self.shared.clone(), sent, cost))
+        Ok(Reservation::new(self.queue.clone(), sent, cost))
     }
 
     /// Takes every quota for used up until `at`: for a client that starts again and does not know what it has sent.
     pub fn used_up_until(&self, at: Timestamp) {
-        self.shared.state().gate.use_up(at);
+        self.queue.state().gate.use_up(at);
     }
 
     /// The most tokens that one request can reserve, if there is a quota of tokens.
     pub fn largest_request(&self) -> Option<u64> {
-        self.shared.state().gate.largest_request()
+        self.queue.state().gate.largest_request()
     }
 
     /// How long it takes, in seconds, until a quota has room for so many requests with so many tokens in all.
     pub fn seconds_for(&self, requests: u64, tokens: u64) -> f64 {
-        self.shared.state().gate.seconds_for(requests, tokens)
+        self.queue.state().gate.seconds_for(requests, tokens)
     }
 
     /// What it has done so far, and whether a 429 has made it cautious. In a fleet that is about all processes together,
@@ -216,7 +195,7 @@ impl Throttle {
     pub fn stats(&self) -> ThrottleStats {
         match &self.fleet {
             Some(fleet) => fleet.stats(),
-            None => self.shared.state().gate.stats(self.shared.clock.now()),
+            None => self.queue.state().gate.stats(self.queue.clock.now()),
         }
     }
 
@@ -224,81 +203,5 @@ impl Throttle {
     /// process. `None` if it is well, and always in one process.
     pub fn outage(&self) -> Option<Error> {
         self.fleet.as_ref().and_then(Fleet::outage)
-    }
-}
-
-impl Shared {
-    /// What the request costs, and when it was reserved, if it need not wait. Otherwise it is in the queue.
-    #[inline]
-    fn enter(&self, input_tokens: u64, max_tokens: u64) -> Result<(Cost, Option<Timestamp>)> {
-        let mut state = self.state();
-        let state = &mut *state;
-        let cost = state.gate.cost(input_tokens, max_tokens)?;
-        // What was safe at the latest instant seen is safe now. Reading the clock takes as long as all the rest.
-        let is_safe =
-            state.waiting == 0 && (state.is_safe(state.seen, cost) || state.is_safe(self.clock.now(), cost));
-        if is_safe {
-            state.gate.reserve(cost);
-        } else {
-            state.waiting += 1;
-        }
-        Ok((cost, is_safe.then_some(state.seen)))
-    }
-
-    /// Waits in the queue until the request is reserved; returns when it was.
-    async fn wait(&self, cost: Cost) -> Timestamp {
-        let _waiting = Waiting(self);
-        let _turn = self.turn.lock().await;
-        loop {
-            let now = self.clock.now();
-            let opens_at = self.state().opens_at(now, cost);
-            match opens_at {
-                Some(at) if at <= now => {
-                    self.state().gate.reserve(cost);
-                    return now;
-                }
-                Some(at) => tokio::select! {
-                    () = self.clock.sleep_until(at) => {}
-                    () = self.ended.notified() => {}
-                },
-                None => self.ended.notified().await,
-            }
-        }
-    }
-
-    #[inline]
-    fn end(&self, cost: Cost, end: End) {
-        let now = self.clock.now();
-        let mut state = self.state();
-        state.seen = state.seen.max(now);
-        state.gate.end(now, cost, end);
-        if state.waiting > 0 {
-            self.ended.notify_one();
-        }
-    }
-
-    /// What changes the state cannot panic half way.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn opens_at(&mut self, now: Timestamp, cost: Cost) -> Option<Timestamp> {
-        self.seen = self.seen.max(now);
-        self.gate.opens_at(now, cost)
-    }
-
-    fn is_safe(&mut self, now: Timestamp, cost: Cost) -> bool {
-        self.opens_at(now, cost).is_some_and(|at| at <= now)
-    }
-}
-
-/// A request in the queue.
-struct Waiting<'a>(&'a Shared);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.state().waiting -= 1;
     }
 }

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
+use super::Ended;
 use super::fleet::Place;
 use super::gate::{Cost, End};
-use super::{Ended, Shared};
+use super::queue::Queue;
 use crate::{QuotaKind, Timestamp, Usage};
 
 /// What one request has reserved. Say how it ended as soon as it has. Dropped, it says that nothing was sent: once the
@@ -18,13 +19,13 @@ pub struct Reservation {
 /// Who has to know how it ended.
 #[derive(Debug)]
 enum Holder {
-    Process(Arc<Shared>, Cost),
+    Process(Arc<Queue>, Cost),
     Fleet(Place),
 }
 
 impl Reservation {
-    pub(super) fn new(shared: Arc<Shared>, sent: Timestamp, cost: Cost) -> Self {
-        Self { holder: Some(Holder::Process(shared, cost)), sent }
+    pub(super) fn new(queue: Arc<Queue>, sent: Timestamp, cost: Cost) -> Self {
+        Self { holder: Some(Holder::Process(queue, cost)), sent }
     }
 
     pub(super) fn in_fleet(place: Place, sent: Timestamp) -> Self {
@@ -64,7 +65,7 @@ impl Reservation {
 
     fn ended(&mut self, end: End) {
         match self.holder.take() {
-            Some(Holder::Process(shared, cost)) => shared.end(cost, end),
+            Some(Holder::Process(queue, cost)) => queue.end(cost, end),
             Some(Holder::Fleet(place)) => place.end(end),
             None => {}
         }
