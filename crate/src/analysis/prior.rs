@@ -7,7 +7,7 @@ use super::draw::{
     A_MINUTE, CLOCK_ERROR_S, Length, Stated, burst_limit, clock_error, limit, log_uniform, mixed, period_of,
     pick, scaled, second_quota,
 };
-use super::hypothesis::{Ban, Chance, Clockwork, Hypothesis, Others, Shift, Slots};
+use super::hypothesis::{Ban, Chance, Hypothesis, Oddity, Others, Shift, Slots};
 use crate::{Admission, Candidate, Mechanism, MechanismId, QuotaKind};
 
 /// Coordinates of a point.
@@ -197,30 +197,34 @@ impl Class {
         Hypothesis {
             kind,
             mechanism,
-            clockwork: match self {
-                Self::SlottedLog => Clockwork::Slotted(slots(period, phase)),
-                Self::Shifting => {
-                    let period_s = log_uniform(second, 20.0, 120.0);
-                    let offset_s = 2.0 * period_s * period;
-                    Clockwork::Shifting(Shift { withheld: 0.1 + 0.8 * other, period_s, offset_s })
-                }
-                _ => Clockwork::Plain,
-            },
+            oddity: self.oddity([phase, period, second, other]),
             admission,
             rejected_count: rejected < REJECTED_COUNT,
             others,
             before,
-            ban: (self == Self::Banning)
-                .then(|| Ban { seconds: log_uniform(second, 3.0, 120.0), prolonged: other < 0.5 }),
-            chance: (self == Self::AtRandom).then_some(match other {
-                even if even < 0.5 => Chance::Even(0.2 + 1.4 * even),
-                falling => Chance::Falling(2.0 * falling - 1.0),
-            }),
             second: match self {
                 Self::AtRandom | Self::Banning | Self::Shifting => None,
                 Self::TwoAtOnce => Some((kind, burst_limit(ceiling, [rate, period, second, other]))),
                 _ => second_quota(kind, stated, second, other),
             },
+        }
+    }
+
+    fn oddity(self, [phase, period, second, other]: [f64; 4]) -> Oddity {
+        match self {
+            Self::SlottedLog => Oddity::Slotted(slots(period, phase)),
+            Self::Shifting => {
+                let period_s = log_uniform(second, 20.0, 120.0);
+                let offset_s = 2.0 * period_s * period;
+                Oddity::Shifting(Shift { withheld: 0.1 + 0.8 * other, period_s, offset_s })
+            }
+            Self::AtRandom if other < 0.5 => Oddity::AtRandom(Chance::Even(0.2 + 1.4 * other)),
+            Self::AtRandom => Oddity::AtRandom(Chance::Falling(2.0 * other - 1.0)),
+            Self::Banning => {
+                let seconds = log_uniform(second, 3.0, 120.0);
+                Oddity::Banning(Ban { seconds, prolonged: other < 0.5 })
+            }
+            _ => Oddity::None,
         }
     }
 
