@@ -29,6 +29,8 @@ pub(super) struct Belief {
     first: Timestamp,
     pub effort: Effort,
     particles: Vec<Particle>,
+    /// Of the particles.
+    points: Vec<Point>,
     /// Of the particles; they add up to 1.
     weights: Vec<f64>,
     /// What decided everything uncertain: for each observation, in each particle.
@@ -72,7 +74,6 @@ pub(super) struct Shares {
 
 #[derive(Clone, Debug)]
 struct Particle {
-    point: Point,
     replay: Replay,
     likelihood: Likelihood,
 }
@@ -88,12 +89,11 @@ impl Belief {
     ) -> Self {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
         let (prior, _) = effort.of(class);
-        let particles = (0..prior)
-            .map(|_| {
-                let point = rng.random();
-                let replay = Replay::new(&class.hypothesis(kind, stated, &point), first);
-                Particle { point, replay, likelihood: Likelihood::default() }
-            })
+        let points: Vec<Point> = (0..prior).map(|_| rng.random()).collect();
+        let replayed = |point| Replay::new(&class.hypothesis(kind, stated, point), first);
+        let particles = points
+            .iter()
+            .map(|point| Particle { replay: replayed(point), likelihood: Likelihood::default() })
             .collect();
         let mut belief = Self {
             class,
@@ -102,6 +102,7 @@ impl Belief {
             first,
             effort,
             particles,
+            points,
             weights: vec![1.0 / prior as f64; prior],
             luck: Vec::new(),
             shares: Shares::default(),
@@ -198,8 +199,9 @@ impl Belief {
     /// The hypotheses with their relative weights: all of them, if it is another quota that rejected in each.
     pub(super) fn hypotheses(&self) -> impl Iterator<Item = (Hypothesis, f64)> {
         let is_shown = self.shown().any(|(_, weight)| weight > 0.0);
-        let possible = self.weighted().filter(move |(it, _)| !is_shown || it.replay.is_shown());
-        possible.map(|(particle, weight)| (self.hypothesis(&particle.point), weight))
+        let possible = self.weighted().zip(&self.points);
+        let possible = possible.filter(move |((it, _), _)| !is_shown || it.replay.is_shown());
+        possible.map(|((_, weight), point)| (self.hypothesis(point), weight))
     }
 
     /// The particles whose own quota is the one that rejected, as far as the trace shows; what others say is of another.
@@ -242,6 +244,7 @@ impl Belief {
             }
         }
         self.particles = drawn.iter().map(|index| self.particles[*index].clone()).collect();
+        self.points = drawn.iter().map(|index| self.points[*index]).collect();
         self.weights = vec![weight; drawn.len()];
         for luck in &mut self.luck {
             *luck = drawn.iter().map(|index| luck[*index]).collect();

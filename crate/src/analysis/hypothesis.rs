@@ -5,46 +5,45 @@ use crate::{Admission, Mechanism, QuotaKind, Timestamp};
 pub(super) struct Hypothesis {
     pub kind: QuotaKind,
     pub mechanism: Mechanism,
-    pub clockwork: Clockwork,
+    pub oddity: Oddity,
     pub admission: Admission,
     pub rejected_count: bool,
     pub others: Others,
     /// Somebody used this much, this many seconds before the first observation.
     pub before: Option<(f64, u64)>,
-    /// Admission of what fits, if that is left to chance.
-    pub chance: Option<Chance>,
-    /// What a rejection does besides.
-    pub ban: Option<Ban>,
     /// What is in force besides: a quota of another kind that rejects less often, or a second limit of the same.
     pub second: Option<(QuotaKind, Mechanism)>,
 }
 
-/// What a quota makes of the time besides what its limiter does.
+/// What a quota does besides what its limiter does.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Clockwork {
+pub(super) enum Oddity {
     /// Nothing.
-    Plain,
+    None,
     /// Requests count from the start of their slot on.
     Slotted(Slots),
     /// The limit is lower at times.
     Shifting(Shift),
+    /// Admission of what fits is left to chance.
+    AtRandom(Chance),
+    /// A rejection has others follow.
+    Banning(Ban),
 }
 
-impl Clockwork {
+impl Oddity {
     /// From when on a request counts that was decided on at `at`.
     pub(super) fn counted_from(self, at: Timestamp) -> Timestamp {
-        match self {
-            Self::Slotted(slots) => slots.start(at),
-            Self::Plain | Self::Shifting(_) => at,
-        }
+        if let Self::Slotted(slots) = self { slots.start(at) } else { at }
     }
 
     /// What is withheld at an instant of a limit of `ceiling`.
     pub(super) fn withheld(self, at: Timestamp, ceiling: u64) -> f64 {
-        match self {
-            Self::Shifting(shift) => shift.withheld(at, ceiling),
-            Self::Plain | Self::Slotted(_) => 0.0,
-        }
+        if let Self::Shifting(shift) = self { shift.withheld(at, ceiling) } else { 0.0 }
+    }
+
+    /// Until when nothing is admitted after a rejection at `now`, if that was so until `until` before.
+    pub(super) fn banned_until(self, now: Timestamp, until: Timestamp) -> Timestamp {
+        if let Self::Banning(ban) = self { ban.after(now, until) } else { until }
     }
 }
 
@@ -101,7 +100,7 @@ pub(super) struct Ban {
 
 impl Ban {
     /// Until when, after a rejection at `now`, if it held until `until` before.
-    pub(super) fn after(self, now: Timestamp, until: Timestamp) -> Timestamp {
+    fn after(self, now: Timestamp, until: Timestamp) -> Timestamp {
         if self.prolonged || now >= until { now.plus_seconds(self.seconds) } else { until }
     }
 }

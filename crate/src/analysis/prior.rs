@@ -3,11 +3,13 @@
 //! A point of the unit cube stands for one hypothesis of a class; the prior is uniform over the cube. So a sampler
 //! can wander through it symmetrically without knowing what the coordinates mean.
 
+mod odd;
+
 use super::draw::{
     A_MINUTE, CLOCK_ERROR_S, Length, Stated, burst_limit, clock_error, limit, log_uniform, mixed, period_of,
     pick, scaled, second_quota,
 };
-use super::hypothesis::{Ban, Chance, Clockwork, Hypothesis, Others, Shift, Slots};
+use super::hypothesis::{Hypothesis, Others};
 use crate::{Admission, Candidate, Mechanism, MechanismId, QuotaKind};
 
 /// Coordinates of a point.
@@ -197,25 +199,11 @@ impl Class {
         Hypothesis {
             kind,
             mechanism,
-            clockwork: match self {
-                Self::SlottedLog => Clockwork::Slotted(slots(period, phase)),
-                Self::Shifting => {
-                    let period_s = log_uniform(second, 20.0, 120.0);
-                    let offset_s = 2.0 * period_s * period;
-                    Clockwork::Shifting(Shift { withheld: 0.1 + 0.8 * other, period_s, offset_s })
-                }
-                _ => Clockwork::Plain,
-            },
+            oddity: self.oddity([phase, period, second, other]),
             admission,
             rejected_count: rejected < REJECTED_COUNT,
             others,
             before,
-            ban: (self == Self::Banning)
-                .then(|| Ban { seconds: log_uniform(second, 3.0, 120.0), prolonged: other < 0.5 }),
-            chance: (self == Self::AtRandom).then_some(match other {
-                even if even < 0.5 => Chance::Even(0.2 + 1.4 * even),
-                falling => Chance::Falling(2.0 * falling - 1.0),
-            }),
             second: match self {
                 Self::AtRandom | Self::Banning | Self::Shifting => None,
                 Self::TwoAtOnce => Some((kind, burst_limit(ceiling, [rate, period, second, other]))),
@@ -308,11 +296,4 @@ impl Class {
         let capacity = capacity.max((refill_per_s * tick_s * 1.05).ceil() as u64);
         Mechanism::SteppedBucket { capacity, refill_per_s, tick_s, offset_s: phase * tick_s }
     }
-}
-
-/// On the clock, or from any other instant.
-fn slots(period: f64, phase: f64) -> Slots {
-    let slot_s = pick(USUAL_WINDOWS, period);
-    let offset_s = if phase < 0.6 { clock_error(phase / 0.6) } else { (phase - 0.6) / 0.4 * slot_s };
-    Slots { slot_s, offset_s }
 }

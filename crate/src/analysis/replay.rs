@@ -1,6 +1,6 @@
 use super::draw::uniform;
 use super::evidence::Evidence;
-use super::hypothesis::{Ban, Chance, Clockwork, Hypothesis, Others};
+use super::hypothesis::{Hypothesis, Oddity, Others};
 use super::noise::{self, Noise};
 use crate::{Admission, AnyLimiter, Limiter, Mechanism, Outcome, QuotaKind, Timestamp};
 
@@ -20,38 +20,20 @@ pub(super) struct Enforced {
     pub kind: QuotaKind,
     pub limiter: AnyLimiter,
     pub ceiling: u64,
-    clockwork: Clockwork,
 }
 
 impl Enforced {
-    fn new((kind, mechanism): (QuotaKind, Mechanism), clockwork: Clockwork) -> Self {
-        Self { kind, limiter: mechanism.limiter(), ceiling: mechanism.ceiling(), clockwork }
-    }
-
-    pub(super) fn remaining(&self, at: Timestamp) -> f64 {
-        self.limiter.remaining(at) - self.withheld(at)
-    }
-
-    /// What a limit that is lower at times withholds.
-    fn withheld(&self, at: Timestamp) -> f64 {
-        self.clockwork.withheld(at, self.ceiling)
-    }
-
-    pub(super) fn charge(&mut self, at: Timestamp, cost: u64) {
-        self.limiter.charge(self.clockwork.counted_from(at), cost);
-    }
-
-    fn refund(&mut self, now: Timestamp, charged_at: Timestamp, amount: u64) {
-        self.limiter.refund(now, self.clockwork.counted_from(charged_at), amount);
+    fn new((kind, mechanism): (QuotaKind, Mechanism)) -> Self {
+        Self { kind, limiter: mechanism.limiter(), ceiling: mechanism.ceiling() }
     }
 
     fn is_full(&self, now: Timestamp) -> bool {
         self.limiter.remaining(now) >= self.ceiling as f64
     }
 
-    /// What a request leaves of the quota; less than nothing if it does not fit.
-    fn margin(&self, now: Timestamp, cost: u64, admission: Admission) -> f64 {
-        self.remaining(now) - admission.needs(cost) as f64
+    /// What a request leaves of the quota, of which something is withheld; less than nothing if it does not fit.
+    fn margin(&self, now: Timestamp, withheld: f64, cost: u64, admission: Admission) -> f64 {
+        self.limiter.remaining(now) - withheld - admission.needs(cost) as f64
     }
 
     /// How surely a request fits that leaves `margin`. Requests are counted exactly, tokens are not.
@@ -69,8 +51,7 @@ pub(super) struct Replay {
     admission: Admission,
     rejected_count: bool,
     others: Others,
-    chance: Option<Chance>,
-    ban: Option<Ban>,
+    oddity: Oddity,
     banned_until: Timestamp,
     first: Enforced,
     second: Option<Enforced>,
@@ -91,11 +72,10 @@ impl Replay {
             admission: hypothesis.admission,
             rejected_count: hypothesis.rejected_count,
             others: hypothesis.others,
-            chance: hypothesis.chance,
-            ban: hypothesis.ban,
+            oddity: hypothesis.oddity,
             banned_until: Timestamp::EPOCH,
-            first: Enforced::new((hypothesis.kind, hypothesis.mechanism), hypothesis.clockwork),
-            second: hypothesis.second.map(|second| Enforced::new(second, Clockwork::Plain)),
+            first: Enforced::new((hypothesis.kind, hypothesis.mechanism)),
+            second: hypothesis.second.map(Enforced::new),
             noise: Noise::default(),
             now: start.plus_seconds(-MEMORY_S),
             unwatched_from: start.plus_seconds(-MEMORY_S),
@@ -104,7 +84,7 @@ impl Replay {
         };
         if let Some((seconds, used)) = hypothesis.before {
             replay.now = start.plus_seconds(-seconds);
-            replay.first.charge(replay.now, used);
+            replay.charge_first(replay.now, used);
         }
         replay
     }
@@ -114,9 +94,10 @@ impl Replay {
     pub(super) fn step(&mut self, evidence: &Evidence, luck: u64) -> f64 {
         self.advance(evidence.earliest.plus_seconds(uniform(luck, 0) * evidence.span_s), luck);
         let (now, admission) = (self.now, self.admission);
-        let margin = self.first.margin(now, evidence.reserved(self.first.kind), admission);
+        let withheld = self.oddity.withheld(now, self.first.ceiling);
+        let margin = self.first.margin(now, withheld, evidence.reserved(self.first.kind), admission);
         let fits_first = self.first.fits(margin);
-        let fits_second = |it: &Enforced| it.fits(it.margin(now, evidence.reserved(it.kind), admission));
+        let fits_second = |it: &Enforced| it.fits(it.margin(now, 0.0, evidence.reserved(it.kind), admission));
         let mut fits = fits_first * self.second.as_ref().map_or(1.0, fits_second);
         if now < self.banned_until {
             fits = 0.0;
@@ -130,11 +111,9 @@ impl Replay {
                 let (by_first, by_any) = (fits_first < 0.5, fits < 0.5);
                 self.explained[0] += u32::from(by_first);
                 self.explained[1] += u32::from(by_any && !by_first);
-                let whole = self.first.fits(margin + self.first.withheld(now));
+                let whole = self.first.fits(margin + withheld);
                 self.by_shift += u32::from(by_first && whole >= 0.5);
-                if let Some(ban) = self.ban {
-                    self.banned_until = ban.after(now, self.banned_until);
-                }
+                self.banned_until = self.oddity.banned_until(now, self.banned_until);
                 if self.rejected_count {
                     self.charge(evidence, evidence.attempts);
                 }
@@ -147,15 +126,15 @@ impl Replay {
             }
         }
         let admitted = evidence.outcome.is_admitted();
-        match evidence.informative {
-            true if fits > 0.5 && self.chance.is_some() => {
-                let chance = self.chance.map_or(1.0, |it| it.of_admission(margin, self.first.ceiling as f64));
+        match (evidence.informative, self.oddity) {
+            (true, Oddity::AtRandom(chance)) if fits > 0.5 => {
+                let chance = chance.of_admission(margin, self.first.ceiling as f64);
                 let passes = fits * chance.clamp(LEAST_CHANCE, 1.0 - LEAST_CHANCE);
                 if admitted { passes } else { 1.0 - passes }
             }
-            true if fits > 0.5 => self.fitted(fits, margin, admitted, luck),
-            true => self.noise.observe(fits, admitted),
-            false => 1.0,
+            (true, _) if fits > 0.5 => self.fitted(fits, margin, admitted, luck),
+            (true, _) => self.noise.observe(fits, admitted),
+            (false, _) => 1.0,
         }
     }
 
@@ -187,10 +166,15 @@ impl Replay {
     }
 
     fn charge(&mut self, evidence: &Evidence, times: u64) {
-        let now = self.now;
-        let charge = |quota: &mut Enforced| quota.charge(now, evidence.reserved(quota.kind) * times);
-        charge(&mut self.first);
-        self.second.as_mut().map(charge);
+        let cost = |kind| evidence.reserved(kind) * times;
+        self.charge_first(self.now, cost(self.first.kind));
+        if let Some(second) = &mut self.second {
+            second.limiter.charge(self.now, cost(second.kind));
+        }
+    }
+
+    fn charge_first(&mut self, at: Timestamp, cost: u64) {
+        self.first.limiter.charge(self.oddity.counted_from(at), cost);
     }
 
     fn settle(&mut self, evidence: &Evidence, charged_at: Timestamp) {
@@ -198,19 +182,16 @@ impl Replay {
             return;
         }
         self.now = self.now.max(evidence.latest);
-        let now = self.now;
-        let refund = |quota: &mut Enforced| quota.refund(now, charged_at, evidence.unused(quota.kind));
-        refund(&mut self.first);
-        self.second.as_mut().map(refund);
+        let counted_from = self.oddity.counted_from(charged_at);
+        self.first.limiter.refund(self.now, counted_from, evidence.unused(self.first.kind));
+        if let Some(second) = &mut self.second {
+            second.limiter.refund(self.now, charged_at, evidence.unused(second.kind));
+        }
     }
 
-    pub(super) fn chance(&self) -> Option<Chance> {
-        self.chance
-    }
-
-    /// The ban after a rejection, and until when it holds.
-    pub(super) fn ban(&self) -> (Option<Ban>, Timestamp) {
-        (self.ban, self.banned_until)
+    /// What is odd about the first quota, and until when nothing is admitted.
+    pub(super) fn oddity(&self) -> (Oddity, Timestamp) {
+        (self.oddity, self.banned_until)
     }
 
     /// How much must be free for admission, and whether rejected requests count.
@@ -228,7 +209,7 @@ impl Replay {
     pub(super) fn is_shown(&self) -> bool {
         let [first, second] = self.explained;
         match &self.second {
-            None if matches!(self.first.clockwork, Clockwork::Shifting(_)) => self.by_shift > 0,
+            None if matches!(self.oddity, Oddity::Shifting(_)) => self.by_shift > 0,
             Some(other) if other.kind == self.first.kind => first > 0 && second > 0,
             Some(_) => first >= second,
             None => true,
@@ -253,18 +234,17 @@ impl Replay {
             let wait_s = -self.others.mean_gap_s() * uniform(luck, 2).ln();
             let opened = self.unwatched_from.plus_seconds(wait_s);
             if opened < self.now {
-                self.first.charge(opened, self.others.request_cost);
+                self.charge_first(opened, self.others.request_cost);
                 self.unwatched_from = opened;
             }
         }
     }
 
     fn charge_of_others(&mut self, cost: u64) {
-        let now = self.now;
-        self.first.charge(now, cost);
+        self.charge_first(self.now, cost);
         if let Some(second) = &mut self.second {
             let share = cost as f64 / self.first.ceiling.max(1) as f64;
-            second.charge(now, ((share * second.ceiling as f64) as u64).max(1));
+            second.limiter.charge(self.now, ((share * second.ceiling as f64) as u64).max(1));
         }
     }
 }

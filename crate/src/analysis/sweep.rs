@@ -1,5 +1,5 @@
 use super::draw::uniform;
-use super::hypothesis::{Ban, Chance};
+use super::hypothesis::Oddity;
 use super::noise::{self, outcome_probability};
 use super::quantile::quantile;
 use super::replay::{Enforced, ROUNDING, Replay};
@@ -15,8 +15,7 @@ pub(super) struct Imagined {
     second: Option<Enforced>,
     admission: Admission,
     rejected_count: bool,
-    chance: Option<Chance>,
-    ban: Option<Ban>,
+    oddity: Oddity,
     banned_until: Timestamp,
     /// Relative probability.
     pub weight: f64,
@@ -41,8 +40,8 @@ impl Imagined {
         let (first, second) = replay.enforced();
         let (first, second) = (first.clone(), second.cloned());
         let (admission, rejected_count) = replay.rules();
-        let (chance, (ban, banned_until)) = (replay.chance(), replay.ban());
-        Self { first, second, admission, rejected_count, chance, ban, banned_until, weight, class, luck }
+        let (oddity, banned_until) = replay.oddity();
+        Self { first, second, admission, rejected_count, oddity, banned_until, weight, class, luck }
     }
 
     /// The same world, counted with another class.
@@ -55,8 +54,9 @@ impl Imagined {
     }
 
     pub(super) fn charge(&mut self, at: Timestamp, tokens: u64) {
-        for quota in std::iter::once(&mut self.first).chain(&mut self.second) {
-            quota.charge(at, quota.kind.cost(tokens));
+        self.first.limiter.charge(self.oddity.counted_from(at), self.first.kind.cost(tokens));
+        if let Some(second) = &mut self.second {
+            second.limiter.charge(at, second.kind.cost(tokens));
         }
     }
 
@@ -64,9 +64,7 @@ impl Imagined {
         if self.rejected_count {
             self.charge(at, tokens);
         }
-        if let Some(ban) = self.ban {
-            self.banned_until = ban.after(at, self.banned_until);
-        }
+        self.banned_until = self.oddity.banned_until(at, self.banned_until);
     }
 
     /// When `share` of the quota fits again, if nothing else is charged; `None` if it does now, or never will.
@@ -85,21 +83,25 @@ impl Imagined {
         }
         // Other luck at another instant.
         let luck = self.luck ^ at.as_nanos() as u64;
-        let quotas = std::iter::once(&self.first).chain(&self.second);
-        let room = quotas.map(|quota| quota.room(at, self.admission, luck)).fold(f64::INFINITY, f64::min);
-        let least_margin = |it: Chance| it.least_margin(uniform(luck, 1), self.first.ceiling as f64);
-        room - self.chance.map_or(0.0, least_margin)
+        let ceiling = self.first.ceiling;
+        let room_of = |quota: &Enforced, withheld| quota.room(at, withheld, self.admission, luck);
+        let of_first = room_of(&self.first, self.oddity.withheld(at, ceiling));
+        let room = self.second.as_ref().map_or(of_first, |second| of_first.min(room_of(second, 0.0)));
+        match self.oddity {
+            Oddity::AtRandom(chance) => room - chance.least_margin(uniform(luck, 1), ceiling as f64),
+            _ => room,
+        }
     }
 }
 
 impl Enforced {
     /// What `luck` makes of the blurred edge. A quota that asks for less than the whole cost, as one of requests does, admits any size or none.
-    fn room(&self, at: Timestamp, admission: Admission, luck: u64) -> f64 {
+    fn room(&self, at: Timestamp, withheld: f64, admission: Admission, luck: u64) -> f64 {
         let blur = match self.kind {
             QuotaKind::Requests => ROUNDING,
             QuotaKind::Tokens | QuotaKind::TokensPerDay => noise::blur(uniform(luck, 0), self.ceiling as f64),
         };
-        match (self.kind, admission, self.remaining(at) + blur) {
+        match (self.kind, admission, self.limiter.remaining(at) - withheld + blur) {
             (QuotaKind::Tokens | QuotaKind::TokensPerDay, Admission::Whole, remaining) => remaining,
             (_, _, remaining) if remaining >= 1.0 => f64::INFINITY,
             _ => f64::NEG_INFINITY,

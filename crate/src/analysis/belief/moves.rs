@@ -1,7 +1,7 @@
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-use super::Belief;
+use super::{Belief, Particle};
 use crate::analysis::evidence::Evidence;
 use crate::analysis::likelihood::Likelihood;
 use crate::analysis::prior::{DIMENSIONS, Point, TOGETHER};
@@ -19,9 +19,9 @@ impl Belief {
         let mut rng = Pcg64Mcg::seed_from_u64(self.rng.random());
         let mut luck: Vec<u64> = Vec::with_capacity(history.len());
         for index in 0..self.particles.len() {
-            let old = &self.particles[index];
+            let old = &self.points[index];
             let what = rng.random_range(0..3);
-            let point = if what == 0 { old.point } else { self.proposal(&old.point, &mut rng) };
+            let point = if what == 0 { *old } else { self.proposal(old, &mut rng) };
             luck.clear();
             luck.extend(self.luck.iter().map(|of_observation| of_observation[index]));
             if what != 1 {
@@ -29,10 +29,10 @@ impl Belief {
                     luck[rng.random_range(0..history.len())] = rng.random();
                 }
             }
-            let acceptable = old.likelihood.ln() + rng.random::<f64>().ln();
+            let acceptable = self.particles[index].likelihood.ln() + rng.random::<f64>().ln();
             if let Some((replay, likelihood)) = self.replayed(&point, &luck, history, acceptable) {
-                let moved = &mut self.particles[index];
-                (moved.point, moved.replay, moved.likelihood) = (point, replay, likelihood);
+                self.particles[index] = Particle { replay, likelihood };
+                self.points[index] = point;
                 self.luck
                     .iter_mut()
                     .zip(&luck)
@@ -56,8 +56,7 @@ impl Belief {
                 group.iter().for_each(|coordinate| moved[*coordinate] = rng.random());
             }
             1 => {
-                let [one, other] = [(); 2].map(|()| rng.random_range(0..self.particles.len()));
-                let (one, other) = (&self.particles[one].point, &self.particles[other].point);
+                let [one, other] = [(); 2].map(|()| &self.points[rng.random_range(0..self.points.len())]);
                 let share = if rng.random_bool(0.2) { 1.0 } else { rng.random_range(0.1..0.9) };
                 for (coordinate, (one, other)) in moved.iter_mut().zip(one.iter().zip(other)) {
                     *coordinate += share * (one - other);
