@@ -1,5 +1,6 @@
 //! Tests that cross module or process borders live in `tests/`; this is what they share.
 
+mod cores;
 mod measured;
 mod program;
 mod python;
@@ -9,6 +10,7 @@ mod shaped;
 pub mod truth;
 pub mod validation;
 
+pub use cores::on_all_cores;
 pub use measured::{Measured, Tally};
 pub use program::{Finished, Program, Running};
 pub use python::{chromium, python_with};

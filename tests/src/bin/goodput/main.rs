@@ -5,12 +5,9 @@ mod adaptive_retry;
 mod client;
 mod world;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-
 use bedrock_tpm::{MechanismId, Result};
+use bedrock_tpm_tests::on_all_cores;
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use self::client::ClientId;
@@ -100,32 +97,21 @@ fn rows(arguments: &Arguments) -> Result<Vec<Row>> {
         .into_iter()
         .flat_map(|load| MechanismId::ALL.map(|id| World::new(load, id, arguments.hours, arguments.seed)))
         .collect();
-    let (next, rows) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {elapsed}, {eta} to go");
-    let bar = ProgressBar::new((worlds.len() * ClientId::ALL.len()) as u64)
-        .with_style(style.expect("a template"))
-        .with_message("runs");
-    let work = || -> Result<()> {
-        while let Some(world) = worlds.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let bound = world.bound()?;
-            for client in ClientId::ALL {
-                let (tally, load, mechanism) = (world.run(client)?, world.load, world.mechanism);
-                let goodput = world.goodput(&tally);
-                let (attempts, throttled) = (tally.attempts, tally.throttled);
-                let row = Row { load, mechanism, client, goodput, bound, attempts, throttled };
-                rows.lock().unwrap_or_else(PoisonError::into_inner).push(row);
-                bar.inc(1);
-            }
-        }
-        Ok(())
-    };
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().expect("a worker that does not panic"))
+    let bounds = on_all_cores(worlds.len(), "bounds", |index| worlds[index].bound())?;
+    let clients = ClientId::ALL.len();
+    let mut rows = on_all_cores(worlds.len() * clients, "runs", |index| {
+        let (world, client) = (&worlds[index / clients], ClientId::ALL[index % clients]);
+        let tally = world.run(client)?;
+        Ok(Row {
+            load: world.load,
+            mechanism: world.mechanism,
+            client,
+            goodput: world.goodput(&tally),
+            bound: bounds[index / clients],
+            attempts: tally.attempts,
+            throttled: tally.throttled,
+        })
     })?;
-    bar.finish_and_clear();
-    let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
     rows.sort_by_key(|row| (row.load, row.mechanism, row.client));
     Ok(rows)
 }

@@ -3,15 +3,12 @@
 
 mod show;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-
 use bedrock_tpm::Result;
+use bedrock_tpm_tests::on_all_cores;
 use bedrock_tpm_tests::truth::Set;
 use bedrock_tpm_tests::validation::{Figures, Requirement, Run, requirements};
 use clap::builder::PossibleValuesParser;
 use clap::{Parser, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
 /// Measures random truths and counts how the measurements end.
@@ -100,31 +97,9 @@ impl Measured {
 
 /// Every truth of `set` measured once, on all cores.
 fn runs(set: Set, arguments: &Arguments, adaptive: bool) -> Result<Vec<Run>> {
-    let next = AtomicU64::new(0);
-    let runs = Mutex::new(Vec::new());
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {elapsed}, {eta} to go");
-    let bar = ProgressBar::new(arguments.truths)
-        .with_style(style.expect("a template"))
-        .with_message(format!("{}, {}", set.id(), if adaptive { "adaptive" } else { "classic" }));
-    let work = || -> Result<()> {
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= arguments.truths {
-                return Ok(());
-            }
-            let seed = arguments.seed.wrapping_mul(1_000_003).wrapping_add(index);
-            let run = Run::of(set.truth(seed), adaptive)?;
-            runs.lock().unwrap_or_else(PoisonError::into_inner).push(run);
-            bar.inc(1);
-        }
-    };
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().expect("a worker that does not panic"))
-    })?;
-    bar.finish_and_clear();
-    let mut runs = runs.into_inner().unwrap_or_else(PoisonError::into_inner);
-    runs.sort_by_key(|run| run.truth.seed);
-    Ok(runs)
+    let message = format!("{}, {}", set.id(), if adaptive { "adaptive" } else { "classic" });
+    on_all_cores(arguments.truths as usize, message, |index| {
+        let seed = arguments.seed.wrapping_mul(1_000_003).wrapping_add(index as u64);
+        Run::of(set.truth(seed), adaptive)
+    })
 }
