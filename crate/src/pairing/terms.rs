@@ -8,9 +8,10 @@ use crate::{Assumptions, Binding, Error, Mechanism, MechanismId, QuotaKind, Resu
 const TINY_TOKENS: u64 = 24;
 /// A quota of fewer tokens does not hold what a round sends.
 const SMALLEST_TPM: u64 = 6 * TINY_TOKENS;
-/// Controls and probes ask for this share of the quota, and fills for this share of that at a time.
+/// Controls and probes ask for this share of the quota; fills for this share of that at a time, and checks for that one.
 const ASKED: f64 = 0.5;
 const FILLED_AT_ONCE: f64 = 0.4;
+const CHECKED: f64 = 0.8;
 /// Where requests are counted, a probe is so many of them at most.
 const MOST_REQUESTS: u64 = 4;
 /// A fill goes on to this multiple of the quota: windows start afresh and buckets refill meanwhile.
@@ -25,8 +26,10 @@ pub(super) struct Terms {
     pub kind: QuotaKind,
     /// Tokens of a request of a control or probe.
     pub asked: u64,
-    /// Tokens of a request of a fill or check.
+    /// Tokens of a request of a fill.
     pub chunk: u64,
+    /// Tokens of a request of a check.
+    checked: u64,
     /// A control or probe is so many requests.
     group: usize,
     /// A fill ends after so many tokens or requests.
@@ -47,7 +50,8 @@ impl Terms {
         let terms = match kind {
             QuotaKind::Requests => {
                 let group = (least / 2).clamp(1, MOST_REQUESTS) as usize;
-                Self { kind, asked: TINY_TOKENS, chunk: TINY_TOKENS, group, fill_at_most }
+                let [asked, chunk, checked] = [TINY_TOKENS; 3];
+                Self { kind, asked, chunk, checked, group, fill_at_most }
             }
             _ if least < SMALLEST_TPM => {
                 return Err(Error::usage(format!(
@@ -57,8 +61,8 @@ impl Terms {
             }
             _ => {
                 let asked = ((ASKED * least as f64) as u64).min(LARGEST_REQUEST_TOKENS);
-                let chunk = (FILLED_AT_ONCE * asked as f64) as u64;
-                Self { kind, asked, chunk, group: 1, fill_at_most }
+                let [chunk, checked] = [FILLED_AT_ONCE, CHECKED].map(|share| (share * asked as f64) as u64);
+                Self { kind, asked, chunk, checked, group: 1, fill_at_most }
             }
         };
         Ok((terms, suspects))
@@ -67,12 +71,14 @@ impl Terms {
     pub(super) fn tokens(&self, role: Role) -> u64 {
         match role {
             Role::Control | Role::Probe => self.asked,
-            Role::Sizing | Role::Fill | Role::Check => self.chunk,
+            Role::Sizing | Role::Fill => self.chunk,
+            Role::Check => self.checked,
         }
     }
 
     /// How many requests are sent where all have to be admitted. A check is smaller than a probe, so that it passes where a
-    /// window has started afresh and the probe has taken its part; and larger than what a bucket brings in the meantime.
+    /// window has started afresh and the probe has taken its part; and larger than what a fill may leave, with what a bucket
+    /// brings in the meantime.
     pub(super) fn group(&self, role: Role) -> usize {
         match role {
             Role::Control | Role::Probe => self.group,
