@@ -24,7 +24,7 @@ const CONTENDING: f64 = 1e-4;
 /// Somebody who leads may be announced.
 const LEADING: f64 = 0.8;
 /// Beliefs less probable than this are followed, but not worked on; then not even followed.
-const HOPELESS: f64 = 1e-4;
+const HOPELESS: f64 = 1e-3;
 const GIVEN_UP: f64 = 1e-12;
 
 /// Beliefs in every class of every kind of quota, and in none of them.

@@ -49,7 +49,7 @@ impl Limiter for FixedWindow {
     }
 
     fn refund(&mut self, now: Timestamp, charged_at: Timestamp, amount: u64) {
-        if now < self.end && charged_at < self.end && charged_at >= self.end.minus_nanos(self.window) {
+        if now < self.end && (self.end.minus_nanos(self.window)..self.end).contains(&charged_at) {
             self.used = self.used.saturating_sub(amount);
         }
     }

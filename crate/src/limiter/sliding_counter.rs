@@ -77,10 +77,9 @@ impl Limiter for SlidingCounter {
     fn refund(&mut self, now: Timestamp, charged_at: Timestamp, amount: u64) {
         (self.end, self.previous, self.current) = self.counts_at(now);
         let start = self.end.minus_nanos(self.window);
-        if charged_at >= self.end {
-        } else if charged_at >= start {
+        if (start..self.end).contains(&charged_at) {
             self.current = self.current.saturating_sub(amount);
-        } else if charged_at >= start.minus_nanos(self.window) {
+        } else if (start.minus_nanos(self.window)..start).contains(&charged_at) {
             self.previous = self.previous.saturating_sub(amount);
         }
     }
