@@ -11,15 +11,17 @@ mod layer;
 mod queue;
 mod reservation;
 mod sdk;
+mod size;
 mod spread;
 mod trust;
 
 pub use ended::Ended;
-pub use estimate::{RequestSize, TokenEstimator};
+pub use estimate::TokenEstimator;
 pub use gate::ThrottleStats;
 pub use known::ThrottleSettings;
 pub use layer::{ThrottleLayer, ThrottledService};
 pub use reservation::Reservation;
+pub use size::RequestSize;
 pub use spread::Spread;
 
 use std::sync::Arc;

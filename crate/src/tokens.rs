@@ -31,7 +31,7 @@ impl TokenFit {
         Self { usual_overhead, usual_rate, count, sizes, tokens, sizes_squared, sizes_tokens }
     }
 
-    pub(crate) fn is_usual(&self) -> bool {
+    fn is_usual(&self) -> bool {
         self.count == 0.0
     }
 

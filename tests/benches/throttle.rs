@@ -11,7 +11,10 @@ use std::time::{Duration, Instant};
 
 use bedrock_tpm::{Clock, Mechanism, MechanismId, QuotaKind, Throttle, ThrottleSettings, Timestamp, Usage};
 use criterion::{Criterion, SamplingMode, Throughput};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::clock::{Clock as GovernorClock, DefaultClock, MonotonicClock};
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
 use throttle_net::SlidingWindowLog;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
@@ -104,7 +107,7 @@ fn uncontended() -> Vec<Subject> {
             })
         })
     };
-    let [one, two, bucket_of_net, log_of_net, two_of_net] = [0; 5].map(|_| runtime());
+    let [one, slow, two, bucket_of_net, log_of_net, two_of_net] = [0; 6].map(|_| runtime());
     vec![
         ours("ours, tokens", stated(true, false)),
         ours("ours, tokens known to be a bucket", bucket()),
@@ -112,6 +115,10 @@ fn uncontended() -> Vec<Subject> {
         Subject::new("governor, one limiter", REQUESTS, move || {
             let tokens = governor();
             timed(&one, async { (0..REQUESTS).for_each(|_| check_n(&tokens, RESERVED)) })
+        }),
+        Subject::new("governor, one limiter on the system's clock", REQUESTS, move || {
+            let tokens = RateLimiter::direct_with_clock(ample(), MonotonicClock);
+            timed(&slow, async { (0..REQUESTS).for_each(|_| check_n(&tokens, RESERVED)) })
         }),
         Subject::new("governor, two limiters", REQUESTS, move || {
             let (tokens, requests) = (governor(), governor());
@@ -155,10 +162,11 @@ fn uncontended() -> Vec<Subject> {
 }
 
 fn uncontended_figures(times: &[Vec<f64>]) {
-    let [tokens, bucket, both, one, two, net_bucket, net_log, net_logs] = times else {
-        unreachable!("eight subjects")
+    let [tokens, bucket, both, one, slow, two, net_bucket, net_log, net_logs] = times else {
+        unreachable!("nine subjects")
     };
     print("acquire + settle, tokens / governor's check_n", "<= 2", ratio(tokens, one));
+    print("acquire + settle, tokens / check_n on the system's clock", "", ratio(tokens, slow));
     print("acquire + settle, tokens known as a bucket / check_n", "", ratio(bucket, one));
     print("acquire + settle, tokens and requests / check_n", "", ratio(both, one));
     print("acquire + settle, tokens and requests / two check_n", "<= 2", ratio(both, two));
@@ -184,11 +192,17 @@ async fn send(throttle: &Throttle) {
     reservation.settle(Usage { input_tokens: 200, output_tokens: 500, ..Usage::default() });
 }
 
-fn governor() -> DefaultDirectRateLimiter {
-    RateLimiter::direct(Quota::per_minute(NonZeroU32::new(AMPLE).unwrap()))
+type Governor<C> = RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as GovernorClock>::Instant>>;
+
+fn governor() -> Governor<DefaultClock> {
+    RateLimiter::direct(ample())
 }
 
-fn check_n(limiter: &DefaultDirectRateLimiter, cost: u32) {
+fn ample() -> Quota {
+    Quota::per_minute(NonZeroU32::new(AMPLE).unwrap())
+}
+
+fn check_n<C: GovernorClock>(limiter: &Governor<C>, cost: u32) {
     black_box(limiter.check_n(NonZeroU32::new(black_box(cost)).unwrap())).unwrap().unwrap();
 }
 

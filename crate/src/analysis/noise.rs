@@ -1,5 +1,7 @@
 //! Outcomes that no mechanism explains: spurious rejections and spurious admissions.
 
+use crate::Mechanism;
+
 /// Rates that are thought possible, and how probable each is beforehand. What rejects or admits as often as the last of
 /// them against its own rule is another mechanism.
 const RATES: usize = 4;
@@ -7,11 +9,14 @@ const SPURIOUS_429: [f64; RATES] = [0.003, 0.02, 0.07, 0.25];
 const SPURIOUS_200: [f64; RATES] = [0.001, 0.005, 0.02, 0.2];
 const PRIOR: [f64; RATES] = [0.4, 0.448, 0.15, 0.002];
 
-/// Width of the edge between fitting and not, as a share of the quota.
-const EDGE: f64 = 0.002;
+/// Width of the edge between fitting and not, as a share of the quota. What counts in whole windows only shows its limit
+/// by probes close to the edge, and with a sharper one a few of them leave no particle; what refills shows its rate, and
+/// a wider one would hide ticks.
+const EDGE_OF_WINDOWS: f64 = 0.005;
+const EDGE_OF_LEVELS: f64 = 0.002;
 
 /// So many widths away from the edge, nothing is uncertain.
-const FAR: f64 = 16.0;
+const FAR: f64 = 10.0;
 /// A product of probabilities that is about to vanish.
 pub(super) const SMALL: f64 = 1e-100;
 
@@ -91,12 +96,25 @@ pub(super) fn outcome_probability(fits: bool, admitted: bool) -> f64 {
     Noise::default().observe(f64::from(u8::from(fits)), admitted)
 }
 
-/// How surely a request fits that leaves `margin` of a quota of `ceiling`.
+/// Width of the edge between fitting and not, in tokens.
+pub(super) fn edge(mechanism: Mechanism) -> f64 {
+    let share = match mechanism {
+        Mechanism::TokenBucket { .. }
+        | Mechanism::SteppedBucket { .. }
+        | Mechanism::ExponentialDecay { .. } => EDGE_OF_LEVELS,
+        Mechanism::FixedWindow { .. }
+        | Mechanism::AnchoredWindow { .. }
+        | Mechanism::SlidingLog { .. }
+        | Mechanism::SlidingCounter { .. } => EDGE_OF_WINDOWS,
+    };
+    share * mechanism.ceiling() as f64
+}
+
+/// How surely a request fits that leaves `margin`, where the edge is `width` wide.
 ///
 /// Not a sharp edge: what a request costs is known to about a percent before it is admitted, and what others use is
 /// not known at all. Without it a hypothesis would live or die by a handful of tokens.
-pub(super) fn fit(margin: f64, ceiling: f64) -> f64 {
-    let width = EDGE * ceiling;
+pub(super) fn fit(margin: f64, width: f64) -> f64 {
     if margin > FAR * width {
         1.0
     } else if margin < -FAR * width {
@@ -107,6 +125,6 @@ pub(super) fn fit(margin: f64, ceiling: f64) -> f64 {
 }
 
 /// A margin that [`fit`] turns into `u`: drawn uniformly, it blurs a sharp edge just as much.
-pub(super) fn blur(u: f64, ceiling: f64) -> f64 {
-    EDGE * ceiling * (u / (1.0 - u)).ln()
+pub(super) fn blur(u: f64, width: f64) -> f64 {
+    width * (u / (1.0 - u)).ln()
 }

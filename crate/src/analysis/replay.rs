@@ -20,11 +20,14 @@ pub(super) struct Enforced {
     pub kind: QuotaKind,
     pub limiter: AnyLimiter,
     pub ceiling: u64,
+    /// Width of the edge between fitting and not, in tokens.
+    pub edge: f64,
 }
 
 impl Enforced {
     fn new((kind, mechanism): (QuotaKind, Mechanism)) -> Self {
-        Self { kind, limiter: mechanism.limiter(), ceiling: mechanism.ceiling() }
+        let ceiling = mechanism.ceiling();
+        Self { kind, limiter: mechanism.limiter(), ceiling, edge: noise::edge(mechanism) }
     }
 
     fn is_full(&self, now: Timestamp) -> bool {
@@ -40,7 +43,7 @@ impl Enforced {
     fn fits(&self, margin: f64) -> f64 {
         match self.kind {
             QuotaKind::Requests => f64::from(u8::from(margin > -ROUNDING)),
-            QuotaKind::Tokens | QuotaKind::TokensPerDay => noise::fit(margin, self.ceiling as f64),
+            QuotaKind::Tokens | QuotaKind::TokensPerDay => noise::fit(margin, self.edge),
         }
     }
 }

@@ -99,7 +99,7 @@ impl Enforced {
     fn room(&self, at: Timestamp, withheld: f64, admission: Admission, luck: u64) -> f64 {
         let blur = match self.kind {
             QuotaKind::Requests => ROUNDING,
-            QuotaKind::Tokens | QuotaKind::TokensPerDay => noise::blur(uniform(luck, 0), self.ceiling as f64),
+            QuotaKind::Tokens | QuotaKind::TokensPerDay => noise::blur(uniform(luck, 0), self.edge),
         };
         match (self.kind, admission, self.limiter.remaining(at) - withheld + blur) {
             (QuotaKind::Tokens | QuotaKind::TokensPerDay, Admission::Whole, remaining) => remaining,

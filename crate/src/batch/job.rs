@@ -39,7 +39,7 @@ impl Job {
             }
             Err(reason) => (None, model.to_owned(), Err(reason)),
         };
-        let size = body.as_ref().map(RequestSize::of_converse).unwrap_or_default();
+        let size = body.as_ref().map(RequestSize::of).unwrap_or_default();
         let digest = digest(&model, &line.text);
         Self { line: line.number, id, model, body, size, digest }
     }

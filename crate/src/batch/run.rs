@@ -154,9 +154,9 @@ impl<'a> Run<'a> {
         let most = job.tokens_at_most();
         let budget = self.batch.settings.budget_tokens.unwrap_or(u64::MAX);
         if most <= budget.saturating_sub(self.tokens_used + self.tokens_under_way) {
-            let (estimator, max_tokens) = (&self.batch.estimator, job.max_tokens());
+            let max_tokens = job.max_tokens();
             let room = self.throttle.largest_request().map_or(u64::MAX, |all| all.saturating_sub(max_tokens));
-            let input_tokens = estimator.to_reserve(job.size).min(room).max(estimator.expected(job.size));
+            let input_tokens = self.batch.estimator.to_reserve(&job.model, job.size, room);
             return Ok(Some(Ok((input_tokens, max_tokens))));
         }
         if !self.under_way.is_empty() {

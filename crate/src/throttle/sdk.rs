@@ -1,13 +1,11 @@
 //! The throttle under every call of a client of the AWS SDK.
 
-mod body;
 mod call;
 mod interceptor;
-mod size;
 mod stream;
 mod usage;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::auth::{DefaultAuthSchemeResolver, Params, ResolveAuthScheme};
@@ -18,7 +16,6 @@ use aws_smithy_runtime_api::client::auth::{
 };
 
 use self::interceptor::{Interceptor, Ongoing};
-use self::size::Sizes;
 use super::Throttle;
 
 /// What a request without `max_tokens` reserves, for most models at least. Source: AWS's model cards.
@@ -32,8 +29,9 @@ impl Throttle {
     /// - *When:* each attempt waits before it is signed, retries of the SDK like first attempts. The timeout of an attempt
     ///   does not count the wait: it is taken for the timeout until the answer begins (`read_timeout`). The timeout of an
     ///   operation counts it.
-    /// - *Input tokens:* estimated from the bytes of all strings in the request's body, at 3 bytes a token until answers
-    ///   have told more; an image counts for 1,600 tokens, and any other attachment as text of as many bytes.
+    /// - *Input tokens:* estimated from the bytes of all strings in the request's body by a
+    ///   [`TokenEstimator`](crate::TokenEstimator): at a byte a token until an answer has told more. An image counts for
+    ///   1,600 tokens, and any other attachment for one by 3 bytes.
     /// - *`max_tokens`:* if the request has none, 65,536; see [`over_model`](Self::over_model).
     /// - *Settled* from the usage in the answer, in a stream from its last event: read streams to their end. One that is
     ///   dropped before counts as used up, and so does a call that is dropped once it was sent, and one that fails in any
@@ -60,7 +58,7 @@ impl Throttle {
         let config = client.config();
         let resolver = config.auth_scheme_resolver();
         let inner = resolver.unwrap_or_else(|| DefaultAuthSchemeResolver::default().into_shared_resolver());
-        let shared = call::Client { throttle: self.clone(), model_max_tokens, sizes: Sizes::default() };
+        let shared = call::Client { throttle: self.clone(), model_max_tokens, estimator: Mutex::default() };
         let config = config.to_builder().interceptor(Interceptor(Arc::new(shared)));
         Client::from_conf(config.auth_scheme_resolver(Turnstile { inner }).build())
     }

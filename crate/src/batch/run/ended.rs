@@ -69,7 +69,8 @@ impl Run<'_> {
         match Next::after(open.attempts, self.endpoint, &open.job.model, &response) {
             Next::Answered => {
                 if let Some(usage) = response.usage {
-                    self.batch.estimator.learn(open.job.size, input_tokens(usage, body.as_ref()));
+                    let prompt_tokens = input_tokens(usage, body.as_ref());
+                    self.batch.estimator.learn(&open.job.model, open.job.size, prompt_tokens);
                 }
                 Ok(Some(Record::of(open.job, open.attempts, response, body, &self.batch.endpoint)))
             }

@@ -1,10 +1,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::body::Body;
-use super::size::Sizes;
 use super::usage::Reported;
 use crate::throttle::ended::{Ended, UnderWay};
-use crate::{Error, Result, Throttle};
+use crate::{Error, RequestSize, Result, Throttle, TokenEstimator};
 
 /// What all calls of a client share.
 #[derive(Debug)]
@@ -12,7 +10,7 @@ pub(super) struct Client {
     pub(super) throttle: Throttle,
     /// Output tokens that a request without `max_tokens` reserves.
     pub(super) model_max_tokens: u64,
-    pub(super) sizes: Sizes,
+    pub(super) estimator: Mutex<TokenEstimator>,
 }
 
 /// One call of an operation, through all its attempts.
@@ -20,7 +18,7 @@ pub(super) struct Client {
 pub(super) struct Call {
     client: Arc<Client>,
     model: String,
-    body: Body,
+    size: RequestSize,
     attempt: Mutex<Option<UnderWay>>,
 }
 
@@ -31,9 +29,15 @@ pub(super) struct Answering {
     attempt: UnderWay,
 }
 
+impl Client {
+    fn estimator(&self) -> MutexGuard<'_, TokenEstimator> {
+        self.estimator.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Call {
-    pub(super) fn new(client: Arc<Client>, model: &str, body: Body) -> Self {
-        Self { client, model: model.to_owned(), body, attempt: Mutex::default() }
+    pub(super) fn new(client: Arc<Client>, model: &str, size: RequestSize) -> Self {
+        Self { client, model: model.to_owned(), size, attempt: Mutex::default() }
     }
 
     /// Waits for the throttle, unless this attempt has.
@@ -44,14 +48,12 @@ impl Call {
         if self.attempt().is_some() {
             return Ok(());
         }
-        let (throttle, size) = (&self.client.throttle, self.client.sizes.of(&self.model, &self.body));
-        let max_tokens = self.max_tokens();
-        // What is only likely to be too large is let through, alone.
+        let (throttle, max_tokens) = (&self.client.throttle, self.max_tokens());
         let room = throttle.largest_request().unwrap_or(u64::MAX).saturating_sub(max_tokens);
-        let input_tokens = size.likely.min(room).max(size.least);
+        let input_tokens = self.client.estimator().to_reserve(&self.model, self.size, room);
         match throttle.acquire(input_tokens, max_tokens).await {
             Ok(reservation) => *self.attempt() = Some(UnderWay::new(reservation)),
-            Err(error) if self.body.max_tokens.is_none() && max_tokens > 0 => {
+            Err(error) if self.size.max_tokens.is_none() && max_tokens > 0 => {
                 return Err(Error::usage(format!(
                     "the request does not set max_tokens (maxTokens in inferenceConfig), so Bedrock reserves the model's \
                      maximum, here taken for {max_tokens}: set it"
@@ -66,7 +68,7 @@ impl Call {
     fn max_tokens(&self) -> u64 {
         // Embeddings are no output tokens.
         let unset = if self.model.contains("embed") { 0 } else { self.client.model_max_tokens };
-        self.body.max_tokens.unwrap_or(unset)
+        self.size.max_tokens.unwrap_or(unset)
     }
 
     /// The attempt leaves now.
@@ -89,7 +91,8 @@ impl Call {
 
 impl Answering {
     pub(super) fn answered(self, reported: Reported) {
-        self.call.client.sizes.learn(&self.call.model, &self.call.body, reported.prompt_tokens);
+        let Call { client, model, size, .. } = &*self.call;
+        client.estimator().learn(model, *size, reported.prompt_tokens);
         self.end(Ended::Used(reported.usage));
     }
 

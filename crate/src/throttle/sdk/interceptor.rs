@@ -13,10 +13,10 @@ use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 
-use super::body::Body;
 use super::call::{Call, Client};
 use super::stream::watched;
 use super::usage::{Reported, failed};
+use crate::RequestSize;
 use crate::throttle::Ended;
 
 /// The operations that the quotas per minute count.
@@ -50,8 +50,8 @@ impl Intercept for Interceptor {
     ) -> Done {
         if is_one_of(&COUNTED, config) {
             let request = context.request();
-            let body = Body::of(request.body().bytes().unwrap_or_default());
-            let call = Call::new(self.0.clone(), model(request.uri()), body);
+            let size = RequestSize::of_bytes(request.body().bytes().unwrap_or_default());
+            let call = Call::new(self.0.clone(), model(request.uri()), size);
             config.interceptor_state().store_put(Ongoing(Arc::new(call)));
             take_waiting_out_of_the_timeout(config);
         }

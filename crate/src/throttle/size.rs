@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::tokens::most_tokens;
+
 /// What the known models call the cap on output tokens.
 const MAX_TOKENS: [&str; 9] = [
     "maxTokens",
@@ -19,31 +21,56 @@ const SETTINGS: [&str; 2] = ["inferenceConfig", "textGenerationConfig"];
 /// What describes tools: all of it reaches the model, names and brackets included.
 const TOOLS: [&str; 2] = ["toolConfig", "tools"];
 
-/// The content of a request to a model, of whichever family.
+/// Tokens of an image, which is scaled down if it is larger than about 1.15 megapixels: width x height / 750.
+///
+/// Source: Anthropic, "Vision".
+const IMAGE: u64 = 1_600;
+/// Bytes of an attachment a token.
+const ATTACHED: u64 = 3;
+/// No tokenizer makes fewer tokens of text than one of so many bytes.
+const LONGEST_TOKEN: u64 = 8;
+
+/// What a request consists of, to a model of whichever family, as far as a quota of tokens is concerned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Body {
+pub struct RequestSize {
     /// Bytes of text: of all strings, and of whatever describes tools.
-    pub(super) text_bytes: u64,
+    pub text_bytes: u64,
     /// Images, and attachments of which only the address is known.
-    pub(super) images: u64,
+    pub images: u64,
     /// Bytes of all other attachments.
-    pub(super) attached_bytes: u64,
+    pub attached_bytes: u64,
     /// The cap on output tokens, if there is one.
-    pub(super) max_tokens: Option<u64>,
+    pub max_tokens: Option<u64>,
 }
 
-impl Body {
-    /// Reads a body of JSON; one that is none counts as text.
-    pub(super) fn of(bytes: &[u8]) -> Self {
-        let mut body = Self::default();
-        match serde_json::from_slice::<Value>(bytes) {
-            Ok(request) => {
-                body.count("", &request);
-                body.max_tokens = max_tokens(&request);
-            }
-            Err(_) => body.text_bytes = bytes.len() as u64,
+impl RequestSize {
+    /// The size of a request with this body.
+    pub fn of(body: &Value) -> Self {
+        let mut size = Self { max_tokens: max_tokens(body), ..Self::default() };
+        size.count("", body);
+        size
+    }
+
+    /// As [`of`](Self::of), of a body of JSON that is not parsed yet; anything else counts as text.
+    pub fn of_bytes(body: &[u8]) -> Self {
+        match serde_json::from_slice(body) {
+            Ok(body) => Self::of(&body),
+            Err(_) => Self { text_bytes: body.len() as u64, ..Self::default() },
         }
-        body
+    }
+
+    /// The most input tokens that it can have, whatever the tokenizer.
+    pub fn most_input_tokens(self) -> u64 {
+        most_tokens(self.text_bytes + self.attached_bytes) + IMAGE * self.images
+    }
+
+    pub(super) fn least_input_tokens(self) -> u64 {
+        self.text_bytes.div_ceil(LONGEST_TOKEN)
+    }
+
+    /// Tokens beside those of the text.
+    pub(super) fn attached_tokens(self) -> u64 {
+        self.attached_bytes.div_ceil(ATTACHED) + IMAGE * self.images
     }
 
     fn count(&mut self, name: &str, value: &Value) {
@@ -91,10 +118,6 @@ mod tests {
 
     use super::*;
 
-    fn of(body: &Value) -> Body {
-        Body::of(body.to_string().as_bytes())
-    }
-
     #[test]
     fn the_cap_is_found_in_the_bodies_of_all_families() {
         let bodies = [
@@ -106,33 +129,36 @@ mod tests {
             json!({ "messages": [], "max_completion_tokens": 5 }),
         ];
         for body in bodies {
-            assert_eq!(of(&body).max_tokens, Some(5), "{body}");
+            assert_eq!(RequestSize::of(&body).max_tokens, Some(5), "{body}");
         }
-        assert_eq!(of(&json!({ "messages": [{ "max_tokens": 5 }] })).max_tokens, None);
+        assert_eq!(RequestSize::of(&json!({ "messages": [{ "max_tokens": 5 }] })).max_tokens, None);
     }
 
     #[test]
     fn text_is_counted_and_attachments_are_not_taken_for_text() {
         let text = |text: &str| json!({ "messages": [{ "content": [{ "text": text }] }] });
-        assert_eq!(of(&text("hello")).text_bytes, 5);
-        assert_eq!(of(&text("Grüße")).text_bytes, 7);
-        assert_eq!(Body::of(b"not json").text_bytes, 8);
+        assert_eq!(RequestSize::of(&text("hello")).text_bytes, 5);
+        assert_eq!(RequestSize::of(&text("Grüße")).text_bytes, 7);
+        assert_eq!(RequestSize::of_bytes(b"not json").text_bytes, 8);
         let tools = json!({ "toolConfig": { "tools": [{ "toolSpec": { "name": "x" } }] } });
-        assert_eq!(of(&tools).text_bytes, r#"{"tools":[{"toolSpec":{"name":"x"}}]}"#.len() as u64);
+        assert_eq!(
+            RequestSize::of(&tools).text_bytes,
+            r#"{"tools":[{"toolSpec":{"name":"x"}}]}"#.len() as u64
+        );
 
         let data = "A".repeat(4_000);
         let in_converse = |kind: &str| json!({ kind: { "format": "x", "source": { "bytes": data } } });
         let anthropic = |kind: &str| json!({ "type": kind, "source": { "type": "base64", "data": data } });
         let by_url = |kind: &str| json!({ "image_url": { "url": format!("data:{kind};base64,{data}") } });
         for image in [in_converse("image"), anthropic("image"), by_url("image/png")] {
-            let body = of(&json!({ "messages": [{ "content": [image] }] }));
-            assert!(body.images == 1 && body.attached_bytes == 0 && body.text_bytes < 20, "{body:?}");
+            let size = RequestSize::of(&json!({ "messages": [{ "content": [image] }] }));
+            assert!(size.images == 1 && size.attached_bytes == 0 && size.text_bytes < 20, "{size:?}");
         }
         for document in [in_converse("document"), anthropic("document"), by_url("application/pdf")] {
-            let body = of(&json!({ "messages": [{ "content": [document] }] }));
-            assert!((3_000..3_030).contains(&body.attached_bytes) && body.text_bytes < 20, "{body:?}");
+            let size = RequestSize::of(&json!({ "messages": [{ "content": [document] }] }));
+            assert!((3_000..3_030).contains(&size.attached_bytes) && size.text_bytes < 20, "{size:?}");
         }
         let elsewhere = json!({ "video": { "source": { "s3Location": { "uri": "s3://bucket/a" } } } });
-        assert_eq!(of(&elsewhere).images, 1);
+        assert_eq!(RequestSize::of(&elsewhere).images, 1);
     }
 }
