@@ -1,7 +1,6 @@
 //! The queue in front of the gate of one process.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::gate::{Cost, End, Gate};
@@ -82,9 +81,8 @@ impl Queue {
         }
     }
 
-    /// What changes the state cannot panic half way.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
