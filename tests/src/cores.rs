@@ -31,11 +31,9 @@ pub fn on_all_cores<T: Send>(
             bar.inc(1);
         }
     };
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().expect("a worker that does not panic"))
-    })?;
+    // On the threads that `work` itself uses: more would only wait for each other.
+    let finished = rayon::broadcast(|_| worker());
+    finished.into_iter().collect::<Result<()>>()?;
     bar.finish_and_clear();
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(index, _)| *index);

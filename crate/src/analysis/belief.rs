@@ -55,6 +55,17 @@ pub(super) struct Effort {
 }
 
 impl Effort {
+    /// For a trace of so many requests: a long one narrows the parameters down so far that few particles come near the
+    /// truth, and its class seems less probable than it is.
+    pub(super) fn on(self, requests: usize) -> Self {
+        let times = match requests {
+            ..50 => 1,
+            50..80 => 2,
+            80.. => 4,
+        };
+        Self { prior: times * self.prior, particles: times * self.particles, ..self }
+    }
+
     /// Particles of the prior and later ones: fewer for each of many classes, which are smaller.
     fn of(self, class: Class) -> (usize, usize) {
         match class.is_one_of_many() {

@@ -111,8 +111,8 @@ impl Inquiry {
         let evidence = Evidence::from_observations(&self.observations);
         let seed = self.assumptions.seed.wrapping_add(self.observations.len() as u64);
         let assumptions = Assumptions { seed, ..self.assumptions.clone() };
-        let anew = Posterior::of(&evidence, &assumptions, SEARCH);
-        self.posterior = self.posterior.take().map(|posterior| posterior.pooled(anew));
+        let anew = Posterior::of(&evidence, &assumptions, SEARCH.on(evidence.len()));
+        self.posterior = self.posterior.take().map(|posterior| posterior.pooled(anew).with_effort(SEARCH));
     }
 
     fn note_leader(&mut self) {

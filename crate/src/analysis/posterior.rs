@@ -85,7 +85,7 @@ impl Posterior {
     pub(super) fn agreed(evidence: &[Evidence], assumptions: &Assumptions, effort: Effort) -> Self {
         let seeded = |sampler: u64| {
             let seed = assumptions.seed.wrapping_add(sampler << 32);
-            Self::of(evidence, &Assumptions { seed, ..assumptions.clone() }, effort)
+            Self::of(evidence, &Assumptions { seed, ..assumptions.clone() }, effort.on(evidence.len()))
         };
         let mut posterior = (1..SAMPLERS).fold(seeded(0), |all, sampler| all.pooled(seeded(sampler)));
         // Where nothing leads, it does not matter by how much.
