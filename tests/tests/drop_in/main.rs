@@ -32,8 +32,12 @@ fn clock() -> Clock {
 
 /// A throttle of one quota that holds what it has been given for a day.
 fn daily(kind: QuotaKind, limit: u64) -> Throttle {
-    let quotas = vec![(kind, Mechanism::SlidingLog { limit, window_s: 86_400.0 })];
-    let settings = ThrottleSettings { quotas, ..ThrottleSettings::stated(None, None) };
+    of_quota(kind, Mechanism::SlidingLog { limit, window_s: 86_400.0 })
+}
+
+fn of_quota(kind: QuotaKind, mechanism: Mechanism) -> Throttle {
+    let settings =
+        ThrottleSettings { quotas: vec![(kind, mechanism)], ..ThrottleSettings::stated(None, None) };
     Throttle::new(settings, clock()).unwrap()
 }
 

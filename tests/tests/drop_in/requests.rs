@@ -5,10 +5,10 @@ use aws_sdk_bedrockruntime::primitives::Blob;
 use aws_sdk_bedrockruntime::types::{
     ContentBlock, ConversationRole, DocumentBlock, DocumentFormat, DocumentSource, Message,
 };
-use bedrock_tpm::EmulatorConfig;
+use bedrock_tpm::{EmulatorConfig, Mechanism, QuotaKind};
 use bedrock_tpm_tests::{refusing, serve};
 
-use crate::{LIMIT, LONG, MODEL, SHORT, at_most, client, converse, passes, text, tokens, user};
+use crate::{LIMIT, LONG, MODEL, SHORT, at_most, client, converse, of_quota, passes, text, tokens, user};
 
 #[tokio::test]
 async fn without_max_tokens_the_models_maximum_is_reserved_and_what_can_never_pass_says_so() {
@@ -77,7 +77,9 @@ async fn what_may_be_too_large_goes_alone() {
 #[tokio::test]
 async fn estimates_follow_the_answers() {
     let server = serve(EmulatorConfig::default());
-    let throttle = tokens();
+    // One that is known: of another, more is let through only while nothing else is under way.
+    let throttle =
+        of_quota(QuotaKind::Tokens, Mechanism::TokenBucket { capacity: LIMIT, refill_per_s: 1e-3 });
     let over = throttle.over(&client(server.url()));
     let prompt = "a".repeat(3_200);
     let reserves = async |tokens: u64| {
