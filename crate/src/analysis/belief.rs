@@ -17,6 +17,9 @@ const RESAMPLE_BELOW: f64 = 0.5;
 /// The prior's particles are thinned out after so many observations at the latest.
 const THINNED_AFTER: usize = 12;
 
+/// A trace of so many requests is worth twice the particles.
+const LONG_TRACE: usize = 50;
+
 /// The posterior of one class, as weighted particles, and how well the class has predicted the trace so far.
 ///
 /// Sequential Monte Carlo with resample-move. Source: Chopin, "A sequential particle filter method for static
@@ -58,11 +61,7 @@ impl Effort {
     /// For a trace of so many requests: a long one narrows the parameters down so far that few particles come near the
     /// truth, and its class seems less probable than it is.
     pub(super) fn on(self, requests: usize) -> Self {
-        let times = match requests {
-            ..50 => 1,
-            50..80 => 2,
-            80.. => 4,
-        };
+        let times = if requests < LONG_TRACE { 1 } else { 2 };
         Self { prior: times * self.prior, particles: times * self.particles, ..self }
     }
 
