@@ -234,7 +234,7 @@ async fn runtime_sleep(span: Duration) {
     tokio::time::sleep(span).await;
 }
 
-/// A throttle asks twice a request, and reading the counter takes a third of the time that the system's clock takes.
+/// A throttle asks for every request, and reading the counter takes a third of the time that the system's clock takes.
 fn system_now() -> Timestamp {
     let (at, from) = READ.get();
     let to = COUNTER.raw();

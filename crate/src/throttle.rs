@@ -21,6 +21,7 @@ pub use gate::ThrottleStats;
 pub use known::ThrottleSettings;
 pub use layer::{ThrottleLayer, ThrottledService};
 pub use reservation::Reservation;
+pub(crate) use sdk::Reported;
 pub use size::RequestSize;
 pub use spread::Spread;
 
@@ -182,9 +183,10 @@ impl Throttle {
         self.queue.state().gate.use_up(at);
     }
 
-    /// The most tokens that one request can reserve, if there is a quota of tokens.
-    pub fn largest_request(&self) -> Option<u64> {
-        self.queue.state().gate.largest_request()
+    /// The most input tokens that a request with `max_tokens` can reserve; `u64::MAX` less those if there is no quota of
+    /// tokens.
+    pub fn largest_input(&self, max_tokens: u64) -> u64 {
+        self.queue.state().gate.largest_request().unwrap_or(u64::MAX).saturating_sub(max_tokens)
     }
 
     /// How long it takes, in seconds, until a quota has room for so many requests with so many tokens in all.

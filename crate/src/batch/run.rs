@@ -155,7 +155,7 @@ impl<'a> Run<'a> {
         let budget = self.batch.settings.budget_tokens.unwrap_or(u64::MAX);
         if most <= budget.saturating_sub(self.tokens_used + self.tokens_under_way) {
             let max_tokens = job.max_tokens();
-            let room = self.throttle.largest_request().map_or(u64::MAX, |all| all.saturating_sub(max_tokens));
+            let room = self.throttle.largest_input(max_tokens);
             let input_tokens = self.batch.estimator.to_reserve(&job.model, job.size, room);
             return Ok(Some(Ok((input_tokens, max_tokens))));
         }

@@ -38,7 +38,7 @@ impl Queue {
         let mut state = self.state();
         let state = &mut *state;
         let cost = state.gate.cost(input_tokens, max_tokens)?;
-        // What was safe at the latest instant seen is safe now. Reading the clock takes as long as all the rest.
+        // What was safe at the latest instant seen is safe now: most requests need not read the clock for it.
         let is_safe =
             state.waiting == 0 && (state.is_safe(state.seen, cost) || state.is_safe(self.clock.now(), cost));
         if is_safe {

@@ -5,6 +5,8 @@ mod interceptor;
 mod stream;
 mod usage;
 
+pub(crate) use usage::Reported;
+
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_bedrockruntime::Client;

@@ -6,7 +6,8 @@ use super::Run;
 use crate::batch::ending::{ATTEMPTS, Next};
 use crate::batch::job::Job;
 use crate::batch::record::Record;
-use crate::{Endpoint, Error, RawResponse, Reservation, Result, Usage, throttle};
+use crate::throttle::Reported;
+use crate::{Endpoint, Error, RawResponse, Reservation, Result, throttle};
 
 /// A batch is given up after so many failures in a row that are not the single request's.
 const FAILURES_IN_A_ROW: u32 = 20;
@@ -68,9 +69,8 @@ impl Run<'_> {
         self.batch.progress.throttled += u64::from(outcome.is_throttled());
         match Next::after(open.attempts, self.endpoint, &open.job.model, &response) {
             Next::Answered => {
-                if let Some(usage) = response.usage {
-                    let prompt_tokens = input_tokens(usage, body.as_ref());
-                    self.batch.estimator.learn(&open.job.model, open.job.size, prompt_tokens);
+                if let Some(reported) = body.as_ref().and_then(Reported::in_usage) {
+                    self.batch.estimator.learn(&open.job.model, open.job.size, reported.prompt_tokens);
                 }
                 Ok(Some(Record::of(open.job, open.attempts, response, body, &self.batch.endpoint)))
             }
@@ -108,10 +108,4 @@ impl Run<'_> {
             _ => Ok(()),
         }
     }
-}
-
-/// All input tokens, also those that were read from the prompt cache, of which [`Usage`] says nothing.
-fn input_tokens(usage: Usage, body: Option<&serde_json::Value>) -> u64 {
-    let from_cache = body.and_then(|body| body["usage"]["cacheReadInputTokens"].as_u64());
-    usage.input_tokens + usage.cache_write_tokens + from_cache.unwrap_or(0)
 }

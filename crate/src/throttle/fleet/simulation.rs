@@ -146,7 +146,7 @@ fn a_fleet_wastes_almost_nothing() {
 fn what_a_dead_process_had_reserved_counts_as_used_when_its_lease_ends() {
     let (settings, config) = requests(Mechanism::per_minute(MechanismId::SlidingLog, 1), (0.1, 0.1));
     in_virtual_time(async {
-        let world = World::new(Server::new(Clock::virtual_from(START), 0.0, 1), settings.clone(), config);
+        let world = World::usual(&settings, config);
         let (dies, worker) = world.throttle("dies", &settings).await.unwrap();
         let (lives, _worker) = world.throttle("lives", &settings).await.unwrap();
         let held = dies.acquire(1, 1).await.unwrap();
@@ -197,7 +197,7 @@ fn all_have_to_agree_on_the_settings_until_nobody_is_left() {
     let (settings, config) = requests(Mechanism::per_minute(MechanismId::SlidingLog, 10), (0.1, 0.1));
     let other = ThrottleSettings { burndown: 5, ..settings.clone() };
     in_virtual_time(async {
-        let world = World::new(Server::new(Clock::virtual_from(START), 0.0, 1), settings.clone(), config);
+        let world = World::usual(&settings, config);
         let (first, worker) = world.throttle("first", &settings).await.unwrap();
         first.acquire(1, 1).await.unwrap().unknown();
         let refused = world.throttle("other", &other).await.unwrap_err();
@@ -217,7 +217,7 @@ fn all_have_to_agree_on_the_settings_until_nobody_is_left() {
 fn who_lives_remembers_what_the_server_forgot() {
     let (settings, config) = requests(Mechanism::per_minute(MechanismId::SlidingLog, 1), (0.1, 0.1));
     in_virtual_time(async {
-        let world = World::new(Server::new(Clock::virtual_from(START), 0.0, 1), settings.clone(), config);
+        let world = World::usual(&settings, config);
         let (lives, _worker) = world.throttle("lives", &settings).await.unwrap();
         lives.acquire(1, 1).await.unwrap().unknown();
         let waited_s = world.clock.now().seconds_since(START);
@@ -238,7 +238,7 @@ fn after_a_loss_nothing_passes_for_a_lease() {
     let bucket = Mechanism::TokenBucket { capacity: 10, refill_per_s: 10.0 };
     let (settings, config) = requests(bucket, (0.1, 0.1));
     in_virtual_time(async {
-        let world = World::new(Server::new(Clock::virtual_from(START), 0.0, 1), settings.clone(), config);
+        let world = World::usual(&settings, config);
         let (throttle, _worker) = world.throttle("first", &settings).await.unwrap();
         throttle.acquire(1, 1).await.unwrap().unknown();
         let restarted = world.clock.now();
@@ -253,7 +253,7 @@ fn after_a_loss_nothing_passes_for_a_lease() {
 fn while_the_server_is_away_requests_wait_and_it_says_so() {
     let (settings, config) = requests(Mechanism::per_minute(MechanismId::SlidingLog, 10), (0.1, 0.1));
     in_virtual_time(async {
-        let world = World::new(Server::new(Clock::virtual_from(START), 0.0, 1), settings.clone(), config);
+        let world = World::usual(&settings, config);
         let (throttle, _worker) = world.throttle("first", &settings).await.unwrap();
         throttle.acquire(1, 1).await.unwrap().unknown();
         assert!(throttle.outage().is_none());

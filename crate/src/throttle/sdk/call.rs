@@ -49,7 +49,7 @@ impl Call {
             return Ok(());
         }
         let (throttle, max_tokens) = (&self.client.throttle, self.max_tokens());
-        let room = throttle.largest_request().unwrap_or(u64::MAX).saturating_sub(max_tokens);
+        let room = throttle.largest_input(max_tokens);
         let input_tokens = self.client.estimator().to_reserve(&self.model, self.size, room);
         match throttle.acquire(input_tokens, max_tokens).await {
             Ok(reservation) => *self.attempt() = Some(UnderWay::new(reservation)),

@@ -20,15 +20,15 @@ const ERROR_TYPE: &str = "x-amzn-errortype";
 
 /// The tokens that an answer reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reported {
+pub(crate) struct Reported {
     pub(super) usage: Usage,
     /// All tokens of the prompt, those of the cache included.
-    pub(super) prompt_tokens: u64,
+    pub(crate) prompt_tokens: u64,
 }
 
 impl Reported {
     /// From an answer, or the last event of ConverseStream.
-    pub(super) fn in_usage(answer: &Value) -> Option<Self> {
+    pub(crate) fn in_usage(answer: &Value) -> Option<Self> {
         Self::in_counts(answer.get("usage")?)
     }
 

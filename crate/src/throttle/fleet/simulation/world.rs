@@ -44,6 +44,11 @@ impl World {
         Self { server, settings, service, tally: Arc::default(), clock }
     }
 
+    /// Beside a server that loses nothing and whose clock is right.
+    pub(super) fn usual(settings: &ThrottleSettings, service: EmulatorConfig) -> Self {
+        Self::new(Server::new(Clock::virtual_from(START), 0.0, 1), settings.clone(), service)
+    }
+
     pub(super) fn tally(&self) -> Tally {
         *self.tally.lock().unwrap()
     }
