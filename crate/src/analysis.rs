@@ -39,8 +39,8 @@ use posterior::Posterior;
 /// Of each sampler: enough particles that rare explanations are found for every seed.
 const EFFORT: Effort = Effort { prior: 4_000, particles: 400, moves: 5 };
 
-/// A trace of so many requests is longer than the sampler can follow for sure: most wrong verdicts were about such.
-pub(crate) const TOO_MANY_REQUESTS: usize = 120;
+/// A longer trace cannot be followed for sure: particles lose the truth in it.
+pub(crate) const MOST_REQUESTS: usize = 120;
 /// A mechanism that is less probable than this needs no more observations.
 const WORTH_SEPARATING: f64 = 1e-6;
 
@@ -124,7 +124,7 @@ impl Answers {
     fn of(evidence: &[Evidence], posterior: &Posterior, confidence: f64) -> Self {
         let binding = binding(evidence, posterior, confidence);
         let watched_a_window = !matches!(binding, Binding::None | Binding::Quota(QuotaKind::TokensPerDay));
-        let may_name = watched_a_window && evidence.len() < TOO_MANY_REQUESTS;
+        let may_name = watched_a_window && evidence.len() <= MOST_REQUESTS;
         let verdict = match posterior.candidates()[0] {
             (Candidate::SomethingElse, p) if watched_a_window && p > 0.5 => Conclusion::NoneOfThese,
             (Candidate::Known(id), p) if may_name && p >= confidence => Conclusion::Mechanism(id),
@@ -161,7 +161,7 @@ fn judge(
         separation: separation(posterior, &ranked, observations),
         ranked,
         spent: Spent::of(observations),
-        warnings: reasons::warnings(binding, observations, assumptions),
+        warnings: reasons::warnings((binding, conclusion), observations, assumptions),
         summary: String::new(),
         reasons: Vec::new(),
     };

@@ -18,7 +18,7 @@ const RESAMPLE_BELOW: f64 = 0.5;
 const THINNED_AFTER: usize = 12;
 
 /// A trace of so many requests is worth twice the particles.
-const LONG_TRACE: usize = 50;
+pub(super) const LONG_TRACE: usize = 50;
 
 /// The posterior of one class, as weighted particles, and how well the class has predicted the trace so far.
 ///

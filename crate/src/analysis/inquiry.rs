@@ -23,14 +23,19 @@ const APART_S: f64 = 6.0;
 const CHALLENGES: usize = 4;
 /// More samplers are asked about what is left once somebody leads.
 const CONFIRMING: usize = 2;
-/// Class probabilities while challenging, raised to this power.
+/// Class probabilities are raised to these powers while challenging, and once somebody is as probable as this: or else
+/// little is to be found out about those that are left.
 const CHALLENGE_SHARPNESS: f64 = 0.4;
+const LATE_SHARPNESS: f64 = 0.5;
+const LATE: f64 = 0.9;
 /// The longest wait for a challenge, in seconds.
 const CHALLENGE_WAIT_S: f64 = 5.0;
 /// The probabilities of what is left are worked out once more after so many observations without a leader.
 const REFINE_EVERY: usize = 8;
 /// All particles are drawn anew after so many observations without a leader.
 const RENEW_EVERY: usize = 20;
+/// After so many, by all that an analysis has: more often than not the truth leads then, and few particles have found it.
+const LONG_SEARCH: usize = 40;
 
 /// The adaptive measurement: after each observation, the next probe, until the mechanism is known or refuted.
 ///
@@ -111,7 +116,10 @@ impl Inquiry {
         let evidence = Evidence::from_observations(&self.observations);
         let seed = self.assumptions.seed.wrapping_add(self.observations.len() as u64);
         let assumptions = Assumptions { seed, ..self.assumptions.clone() };
-        let anew = Posterior::of(&evidence, &assumptions, SEARCH.on(evidence.len()));
+        let anew = match evidence.len() {
+            long if long >= LONG_SEARCH => Posterior::agreed(&evidence, &assumptions, EFFORT),
+            _ => Posterior::of(&evidence, &assumptions, SEARCH),
+        };
         self.posterior = self.posterior.take().map(|posterior| posterior.pooled(anew).with_effort(SEARCH));
     }
 
@@ -148,13 +156,17 @@ impl Inquiry {
             [_, second] => now.max(second.sent.plus_seconds(APART_S)),
             _ => now,
         };
-        let (sharpness, wait_s) =
-            if self.led > 0 { (CHALLENGE_SHARPNESS, CHALLENGE_WAIT_S) } else { (1.0, f64::INFINITY) };
+        let (sharpness, wait_s) = match posterior.candidates()[0] {
+            _ if self.led > 0 => (CHALLENGE_SHARPNESS, CHALLENGE_WAIT_S),
+            (_, probability) if probability > LATE => (LATE_SHARPNESS, f64::INFINITY),
+            _ => (1.0, f64::INFINITY),
+        };
         let probe = next_probe(
             posterior,
             &Terms {
                 from,
                 latency_s: mean_latency_s(&self.observations),
+                requests: self.observations.len(),
                 sizes: (SMALLEST.min(self.largest), self.largest),
                 quota: self.quota(),
                 scepticism: BIAS_OF_THE_BEST,

@@ -23,7 +23,7 @@ const STEPS: usize = 4;
 const LATER_DELAYS_S: [f64; 6] = [0.0, 3.0, 9.0, 20.0, 38.0, 61.0];
 /// In a course, a later probe is chosen as if each cost this much more, in seconds: or else many that tell next to nothing
 /// would come before one that is worth a wait.
-const PATIENCE_S: f64 = 40.0;
+const PATIENCE_S: f64 = 20.0;
 /// First probes whose course is thought through.
 const LOOKED_AHEAD: usize = 6;
 /// When to use up how much of what is surely there: that tells nothing by itself, and everything afterwards.
@@ -39,9 +39,11 @@ pub(super) const BIAS_OF_THE_BEST: f64 = 1.0;
 const OVERDRAFT: f64 = 0.07;
 /// A probe tells two candidates apart if their predictions differ by more than this.
 const TELLING: f64 = 0.5;
-/// What a request and a whole quota of tokens cost, in seconds of waiting.
-const REQUEST_COST_S: f64 = 0.5;
-const QUOTA_COST_S: f64 = 18.0;
+/// What a whole quota of tokens costs, in seconds of waiting.
+const QUOTA_COST_S: f64 = 6.0;
+/// What a request costs after so many, in seconds of waiting. It grows with their square: an analysis follows only so many.
+const REQUEST_COST_S: f64 = 1.0;
+const REQUESTS: f64 = 60.0;
 
 /// The smallest request that makes sense, in tokens.
 pub(super) const SMALLEST: u64 = 24;
@@ -62,6 +64,8 @@ pub(super) struct Terms {
     pub from: Timestamp,
     /// How long requests take on average, in seconds.
     pub latency_s: f64,
+    /// How many there have been.
+    pub requests: usize,
     /// The smallest and the largest request, in tokens.
     pub sizes: (u64, u64),
     /// What one quota of tokens is taken to be.
@@ -207,6 +211,7 @@ impl Terms {
         Self {
             from: last,
             latency_s: USUAL_LATENCY_S,
+            requests: 0,
             sizes,
             quota: f64::INFINITY,
             scepticism: BIAS,
@@ -223,10 +228,14 @@ impl Terms {
         from: Timestamp,
         size: Option<u64>,
     ) -> Choice {
-        let time_s = at.seconds_since(from) + self.latency_s + REQUEST_COST_S;
+        let time_s = at.seconds_since(from) + self.latency_s + self.request_cost_s();
         let cost_s = |size: u64, admitted: f64| time_s + QUOTA_COST_S * admitted * size as f64 / self.quota;
         let sweep = best_size(imagined, self.decided(at), self.sizes, size, self.scepticism, cost_s);
         Choice { at, sweep, cost_s: cost_s(sweep.size, sweep.admitted) }
+    }
+
+    fn request_cost_s(&self) -> f64 {
+        REQUEST_COST_S * (self.requests as f64 / REQUESTS).powi(2)
     }
 
     /// When a request that leaves at `at` is decided on.

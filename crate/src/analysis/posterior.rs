@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use super::belief::{self, Belief, Effort};
+use super::belief::{self, Belief, Effort, LONG_TRACE};
 use super::draw::Stated;
 use super::evidence::Evidence;
 use super::prior::Class;
-use super::{Assumptions, TOO_MANY_REQUESTS};
+use super::{Assumptions, MOST_REQUESTS};
 use crate::{Candidate, Outcome, QuotaKind, Timestamp};
 
 /// How probable it is beforehand that a quota of this kind is the one that rejects.
@@ -88,8 +88,8 @@ impl Posterior {
             Self::of(evidence, &Assumptions { seed, ..assumptions.clone() }, effort.on(evidence.len()))
         };
         let mut posterior = (1..SAMPLERS).fold(seeded(0), |all, sampler| all.pooled(seeded(sampler)));
-        // Where nothing leads, it does not matter by how much.
-        if posterior.candidates()[0].1 > LEADING {
+        // Where nothing leads, it does not matter by how much; unless it is for want of particles.
+        if posterior.candidates()[0].1 > LEADING || evidence.len() >= LONG_TRACE {
             posterior.refine(MORE_SAMPLERS);
         }
         posterior
@@ -220,9 +220,9 @@ impl Posterior {
     }
 }
 
-/// Without a rejection nothing is told apart, and after too many requests nothing is named.
+/// Without a rejection nothing is told apart, and of a trace that is too long nothing is named.
 fn worth_moving(evidence: &[Evidence]) -> bool {
-    evidence.len() < TOO_MANY_REQUESTS && evidence.iter().any(|evidence| evidence.outcome.is_throttled())
+    evidence.len() <= MOST_REQUESTS && evidence.iter().any(|evidence| evidence.outcome.is_throttled())
 }
 
 /// Messages are one piece of evidence however often they come: whoever words them wrongly does it every time.

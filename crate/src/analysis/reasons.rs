@@ -4,9 +4,9 @@ use super::evidence::Evidence;
 use super::hypothesis::{Hypothesis, Others};
 use super::posterior::Posterior;
 use super::replay::Replay;
-use super::{Assumptions, TOO_MANY_REQUESTS};
+use super::{Assumptions, MOST_REQUESTS};
 use crate::text::{grouped, requests, with_article};
-use crate::{Binding, Candidate, Mechanism, Observation, Outcome, QuotaKind, Verdict};
+use crate::{Binding, Candidate, Conclusion, Mechanism, Observation, Outcome, QuotaKind, Verdict};
 
 /// A mechanism whose odds against the leading one are below this is called excluded.
 const EXCLUDED_BELOW: f64 = 0.05;
@@ -188,7 +188,7 @@ fn most_in_a_minute(observations: &[Observation]) -> u64 {
 
 /// What makes a verdict from these observations weaker.
 pub(super) fn warnings(
-    binding: Binding,
+    (binding, conclusion): (Binding, Conclusion),
     observations: &[Observation],
     assumptions: &Assumptions,
 ) -> Vec<String> {
@@ -225,9 +225,9 @@ pub(super) fn warnings(
             "reserved more than the whole quota and can never be admitted; lower max_tokens or the prompt",
         );
     }
-    if observations.len() >= TOO_MANY_REQUESTS {
+    if conclusion == Conclusion::Inconclusive && observations.len() >= MOST_REQUESTS {
         warnings.push(format!(
-            "{} did not settle it, and more than {TOO_MANY_REQUESTS} cannot be followed for sure: no mechanism is named",
+            "{} did not settle it, and more than {MOST_REQUESTS} cannot be followed for sure: no mechanism is named",
             requests(observations.len() as u64)
         ));
     }

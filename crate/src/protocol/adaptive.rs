@@ -1,6 +1,6 @@
 use super::check_quotas;
 use super::pace::{Pace, send_at};
-use crate::analysis::TOO_MANY_REQUESTS;
+use crate::analysis::MOST_REQUESTS;
 use crate::{BedrockTpmTester, Inquiry, Next, Result, Settings, Timestamp};
 
 /// Minutes of the endpoint's time after which an inquiry gives up.
@@ -60,7 +60,7 @@ impl Adaptive {
                     return Ok(());
                 }
             };
-            if probe.at > self.deadline || tester.trace().observations().len() >= TOO_MANY_REQUESTS {
+            if probe.at > self.deadline || tester.trace().observations().len() >= MOST_REQUESTS {
                 return tester.give_up_unanswered();
             }
             tester.begin_phase(phase);
