@@ -21,6 +21,9 @@ const SECOND_SHARE: f64 = 0.5;
 const APART_S: f64 = 6.0;
 /// A leader must lead this often in a row, against probes chosen to refute it, before it is announced.
 const CHALLENGES: usize = 4;
+/// It is announced if no more than this share of the doubt that is allowed is left then: samplers scatter, and a check that
+/// is repeated until one of them is sure enough would find one.
+const SCATTER: f64 = 0.5;
 /// More samplers are asked about what is left once somebody leads.
 const CONFIRMING: usize = 2;
 /// Class probabilities are raised to these powers while challenging, and once somebody is as probable as this: or else
@@ -183,7 +186,8 @@ impl Inquiry {
         let evidence = Evidence::from_observations(&self.observations);
         let anew = Posterior::agreed(&evidence, &self.assumptions, EFFORT);
         let (leader, probability) = anew.candidates()[0];
-        if self.leader == Some(leader) && self.is_sure(probability) {
+        let doubt = (1.0 - self.assumptions.confidence) * SCATTER;
+        if self.leader == Some(leader) && probability >= 1.0 - doubt {
             let verdict = conclude(&self.observations, &self.assumptions, &evidence, &anew);
             self.verdict = Some(verdict).filter(|it| it.verdict != Conclusion::Inconclusive);
         }
