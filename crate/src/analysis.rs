@@ -165,6 +165,7 @@ fn judge(
         summary: String::new(),
         reasons: Vec::new(),
     };
+    verdict.warnings.extend(reasons::much_larger_than_stated(&verdict, assumptions));
     verdict.reasons = reasons::paragraphs(&verdict, observations, assumptions);
     verdict
 }

@@ -8,6 +8,7 @@ mod plan;
 mod record;
 mod report;
 mod run;
+mod spent;
 
 pub use report::{BatchFailure, BatchProgress, BatchReport};
 

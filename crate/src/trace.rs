@@ -7,6 +7,7 @@ mod record;
 pub use file::Trace;
 pub(crate) use file::{is_cut_off, without_position};
 pub use outcome::{Outcome, ThrottleMessage};
+pub(crate) use record::MOST_TOKENS;
 
 use std::fmt;
 

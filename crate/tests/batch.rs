@@ -238,6 +238,50 @@ fn a_budget_is_never_passed() {
 }
 
 #[test]
+fn a_budget_counts_what_earlier_runs_may_have_used_without_an_answer() {
+    in_virtual_time(async {
+        let config = EmulatorConfig { error_rate: 1.0, ..enforcing(MechanismId::TokenBucket) };
+        let mut world = World::new(60, config);
+        world.settings.budget_tokens = Some(3_000);
+        // The smallest request may use 70 tokens.
+        let most = 3_000 / 70;
+        let mut sent = 0;
+        for seconds in [0.5, 0.5, 3.0, 20.0, 60.0].into_iter().chain([1e9; 20]) {
+            let ended = world.run_for(seconds).await;
+            let before = std::mem::replace(&mut sent, world.emulator.answers().unavailable);
+            assert!((1..=most).contains(&sent), "{sent} attempts, of which {most} at most fit the budget");
+            if let Some((_, BatchEnd::Failed(error))) = ended
+                && error.is_budget()
+                && before == sent
+            {
+                return;
+            }
+        }
+        panic!("it went on after {sent} attempts");
+    });
+}
+
+#[test]
+fn numbers_that_no_request_has_are_refused_and_the_rest_is_answered() {
+    in_virtual_time(async {
+        let world = World::new(3, enforcing(MechanismId::TokenBucket));
+        let input = std::fs::read_to_string(world.path("in")).unwrap();
+        let huge = format!("{:?}", u64::MAX);
+        let first = input.replacen("\"maxTokens\":50", &format!("\"maxTokens\":{huge}"), 1);
+        assert_ne!(first, input);
+        std::fs::write(world.path("in"), first).unwrap();
+        let (report, _) = world.run().await;
+        assert_eq!((report.progress.answered, report.progress.failed), (2, 1), "{report:?}");
+        let output = std::fs::read_to_string(world.path("out")).unwrap();
+        let tokens = output.split("\"input_tokens\":").nth(1).unwrap().split(',').next().unwrap();
+        let damaged =
+            output.replacen(&format!("\"input_tokens\":{tokens}"), &format!("\"input_tokens\":{huge}"), 1);
+        std::fs::write(world.path("out"), damaged).unwrap();
+        assert!(world.open().unwrap_err().is_usage());
+    });
+}
+
+#[test]
 fn an_output_in_use_or_of_another_input_is_refused_untouched() {
     in_virtual_time(async {
         let mut world = World::new(10, enforcing(MechanismId::TokenBucket));

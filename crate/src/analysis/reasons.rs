@@ -12,6 +12,8 @@ use crate::{Binding, Candidate, Conclusion, Mechanism, Observation, Outcome, Quo
 const EXCLUDED_BELOW: f64 = 0.05;
 /// Others are said to be needed if the explanations without them carry less than this share.
 const NEEDS_OTHERS_BELOW: f64 = 0.2;
+/// A quota that lets so many times as much pass as was stated may be another one.
+const MUCH_LARGER: f64 = 5.0;
 /// Weights that make up the explanation of a class; the rest is tails.
 const EXPLANATIONS: usize = 200;
 
@@ -184,6 +186,26 @@ fn most_in_a_minute(observations: &[Observation]) -> u64 {
         minute.map(|o| o.reserved()).sum()
     };
     admitted.iter().map(|first| within(first)).max().unwrap_or(0)
+}
+
+/// A quota that lets far more pass than was stated is one that somebody raised, or one whose minutes run faster.
+pub(super) fn much_larger_than_stated(verdict: &Verdict, assumptions: &Assumptions) -> Option<String> {
+    let Conclusion::Mechanism(_) = verdict.verdict else { return None };
+    let (stated, what) = match verdict.binding {
+        Binding::Quota(QuotaKind::Tokens) => (assumptions.tpm?, "tokens"),
+        Binding::Quota(QuotaKind::Requests) => (assumptions.rpm?, "requests"),
+        _ => return None,
+    };
+    let a_minute = 60.0 * verdict.ranked.first()?.parameters?.rate_per_s();
+    (a_minute > MUCH_LARGER * stated as f64).then(|| {
+        format!(
+            "{} {what} a minute pass, {:.0} times the {} that were stated; state the quota that holds, and measure \
+             an emulator with its own --time-scale",
+            grouped(a_minute as u64),
+            a_minute / stated as f64,
+            grouped(stated)
+        )
+    })
 }
 
 /// What makes a verdict from these observations weaker.

@@ -51,7 +51,7 @@ impl Job {
 
     /// The most tokens that it can use, if it is a request at all.
     pub(super) fn tokens_at_most(&self) -> u64 {
-        self.body.as_ref().map_or(0, |_| self.size.most_input_tokens() + self.max_tokens())
+        self.body.as_ref().map_or(0, |_| self.size.most_input_tokens().saturating_add(self.max_tokens()))
     }
 }
 

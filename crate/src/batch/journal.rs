@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::lines::{Line, Lines};
 use super::plan::Plan;
 use super::record::{Kept, Record, digest_text};
-use crate::trace::{is_cut_off, without_position};
+use crate::trace::{MOST_TOKENS, is_cut_off, without_position};
 use crate::{Error, Result};
 
 /// The output: JSON lines, one for each request that has ended. It only ever grows, and each line is written and synced
@@ -105,6 +105,9 @@ impl Plan {
         }
         if kept.endpoint != endpoint {
             return Err(format!("was answered by {}, not {endpoint}", kept.endpoint));
+        }
+        if kept.input_tokens.max(kept.output_tokens) > MOST_TOKENS {
+            return Err(format!("has more than {MOST_TOKENS} tokens"));
         }
         self.answered(kept.line, kept.input_tokens, kept.output_tokens);
         Ok(())

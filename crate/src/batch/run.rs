@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use self::ended::{Ended, Open};
 use super::record::Record;
+use super::spent::Spent;
 use super::{Batch, BatchEnd, BatchProgress, BatchReport};
 use crate::{Clock, Diagnosis, Endpoint, Error, MODEL_MAX_TOKENS, Reservation, Result, Throttle, Timestamp};
 
@@ -31,6 +32,7 @@ struct Run<'a> {
     tokens_under_way: u64,
     failures_in_a_row: u32,
     last_failure: Option<Diagnosis>,
+    spent: Spent,
 }
 
 impl Batch {
@@ -53,7 +55,11 @@ impl Batch {
             Ok(false) => {}
             Err(error) => return (self.report(0.0), BatchEnd::Failed(error)),
         }
-        let mut run = Run::new(self, endpoint, throttle, clock);
+        let spent = match Spent::beside(&self.output) {
+            Ok(spent) => spent,
+            Err(error) => return (self.report(0.0), BatchEnd::Failed(error)),
+        };
+        let mut run = Run::new(self, endpoint, throttle, clock, spent);
         let mut end = run.send_all(stop, &mut listener).await.unwrap_or_else(BatchEnd::Failed);
         while let Some(ended) = run.under_way.join_next().await {
             let recorded = run.record(ended);
@@ -62,14 +68,19 @@ impl Batch {
                 end = BatchEnd::Failed(error);
             }
         }
+        if let (Err(error), false) = (run.spent.note(run.tokens_used), matches!(end, BatchEnd::Failed(_))) {
+            end = BatchEnd::Failed(error);
+        }
         (run.batch.report(clock.now().seconds_since(started) / 60.0), end)
     }
 }
 
 impl<'a> Run<'a> {
-    fn new(batch: Batch, endpoint: &'a Endpoint, throttle: &'a Throttle, clock: Clock) -> Self {
+    fn new(batch: Batch, endpoint: &'a Endpoint, throttle: &'a Throttle, clock: Clock, spent: Spent) -> Self {
+        let answered = batch.progress.input_tokens + batch.progress.output_tokens;
         Self {
-            tokens_used: batch.progress.input_tokens + batch.progress.output_tokens,
+            tokens_used: answered.max(spent.at_most()),
+            spent,
             batch,
             endpoint,
             throttle,
@@ -103,7 +114,7 @@ impl<'a> Run<'a> {
                 () = &mut stop => return Ok(BatchEnd::Interrupted),
                 Some(ended) = self.under_way.join_next() => self.record(ended)?,
                 reserved = reserve(self.throttle, wanted) => match reserved {
-                    Ok(reservation) => self.send(reservation),
+                    Ok(reservation) => self.send(reservation)?,
                     Err(reason) => self.refuse(reason)?,
                 },
                 () = until(self.clock, rested.map(|((at, _), _)| *at)) => {}
@@ -153,7 +164,7 @@ impl<'a> Run<'a> {
         }
         let most = job.tokens_at_most();
         let budget = self.batch.settings.budget_tokens.unwrap_or(u64::MAX);
-        if most <= budget.saturating_sub(self.tokens_used + self.tokens_under_way) {
+        if most <= budget.saturating_sub(self.tokens_at_most()) {
             let max_tokens = job.max_tokens();
             let room = self.throttle.largest_input(max_tokens);
             let input_tokens = self.batch.estimator.to_reserve(&job.model, job.size, room);
@@ -169,11 +180,18 @@ impl<'a> Run<'a> {
         )))
     }
 
-    fn send(&mut self, reservation: Reservation) {
-        let Some(open) = self.next.take() else { return };
-        self.batch.progress.sent += 1;
+    fn send(&mut self, reservation: Reservation) -> Result<()> {
+        let Some(open) = self.next.take() else { return Ok(()) };
         self.tokens_under_way += open.job.tokens_at_most();
+        self.spent.note(self.tokens_at_most())?;
+        self.batch.progress.sent += 1;
         self.under_way.spawn(open.attempt(self.endpoint.clone(), reservation));
+        Ok(())
+    }
+
+    /// The most tokens that all attempts so far may have used, those of earlier runs included.
+    fn tokens_at_most(&self) -> u64 {
+        self.tokens_used + self.tokens_under_way
     }
 
     /// The next request cannot be sent.

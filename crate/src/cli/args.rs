@@ -241,7 +241,7 @@ impl EmulatorArgs {
             match shaped["parameters"].get_mut(name) {
                 Some(parameter) => *parameter = value,
                 None => {
-                    return Err(Error::usage(format!("a {} has no {flag}; leave it out", mechanism.id())));
+                    return Err(Error::usage(format!("{} has no {flag}; leave it out", mechanism.id())));
                 }
             }
         }

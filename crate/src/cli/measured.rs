@@ -82,7 +82,7 @@ impl fmt::Display for Measured {
             writeln!(f, "\n{paired}")?;
         }
         if let Some(Enforced { kind, mechanism, verdict_is, probability }) = &self.enforced {
-            writeln!(f, "\nThe emulator really enforced, for {kind}, a {mechanism}.")?;
+            writeln!(f, "\nThe emulator really enforced, for {kind}: {mechanism}.")?;
             writeln!(f, "The verdict is {verdict_is}; it gave the truth a probability of {probability:.3}.")?;
         }
         writeln!(f, "\ntrace   {}", self.trace)?;

@@ -14,6 +14,9 @@ const LARGEST: u64 = 256 << 20;
 /// A reason that quotes the file is cut to so many characters.
 const LONGEST_REASON: usize = 160;
 
+/// What some editors put in front of a text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Observations in the order they were made, in memory and, if it has a file, on disk.
 ///
 /// The file is JSON lines and only ever grows. Each line is written and synced before [`append`](Self::append)
@@ -144,6 +147,7 @@ impl From<Vec<Observation>> for Trace {
 
 fn parse(bytes: &[u8], path: &Path) -> Result<Vec<Observation>> {
     let mut observations: Vec<Observation> = Vec::new();
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         let number = index + 1;
         let at = |what: String| format!("{} line {number}: {what}", path.display());

@@ -9,7 +9,7 @@ use crate::{Error, Result, Timestamp};
 const DAY_S: f64 = 86_400.0;
 /// Times and amounts beyond these are taken for corruption: they would also overflow what is computed from them.
 const LATEST: Timestamp = Timestamp::from_nanos(7_258_118_400_000_000_000);
-const MOST_TOKENS: u64 = 1_000_000_000_000;
+pub(crate) const MOST_TOKENS: u64 = 1_000_000_000_000;
 const MOST_RETRIES: u64 = 1_000;
 
 /// One line of a trace as it stands in the file: ours, or an imported one that lacks most fields.
