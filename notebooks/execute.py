@@ -8,13 +8,13 @@ import nbformat
 from nbclient import NotebookClient
 
 # Of a panic evcxr only writes to standard error, which may reach the client after the cell has ended.
-QUIET = 0.3
+QUIET_S = 0.3
 
 
 async def take_late_outputs(cell, cell_index, execute_reply):
     try:
         while True:
-            message = await client.kc.iopub_channel.get_msg(timeout=QUIET)
+            message = await client.kc.iopub_channel.get_msg(timeout=QUIET_S)
             if message["parent_header"].get("msg_id") == execute_reply["parent_header"]["msg_id"]:
                 client.process_message(message, cell, cell_index)
     except Empty:

@@ -41,7 +41,8 @@ pub struct BatchSettings {
 /// # Output
 /// A line for each request that has ended, in the order in which they end: `line` (of the input, from 1), `recordId`, `status`,
 /// `attempts`, `sent`, `finished`, `request_id`, `input_tokens`, `output_tokens`, `model`, `endpoint`, `digest` (of the request) and
-/// the `response`, or else `error_type` and `error`. Each is on disk before the request counts as done.
+/// the `response`, or else `error_type` and `error`. Each is on disk before the request counts as done. A file beside it,
+/// `.spent` after its name, keeps the tokens that all runs may have used at most.
 ///
 /// # What is sent again
 /// Run again with the same files, it sends what is not answered: never a request whose answer is in the output, but all
@@ -71,6 +72,17 @@ pub enum BatchEnd {
     Interrupted,
     /// It makes no sense to go on, or is not possible, for this reason.
     Failed(Error),
+}
+
+impl BatchEnd {
+    /// The first failure is the one that counts.
+    fn and(self, result: Result<()>) -> Self {
+        match (self, result) {
+            (Self::Failed(first), _) => Self::Failed(first),
+            (_, Err(error)) => Self::Failed(error),
+            (end, Ok(())) => end,
+        }
+    }
 }
 
 impl Batch {

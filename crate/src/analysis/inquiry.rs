@@ -119,9 +119,10 @@ impl Inquiry {
         let evidence = Evidence::from_observations(&self.observations);
         let seed = self.assumptions.seed.wrapping_add(self.observations.len() as u64);
         let assumptions = Assumptions { seed, ..self.assumptions.clone() };
-        let anew = match evidence.len() {
-            long if long >= LONG_SEARCH => Posterior::agreed(&evidence, &assumptions, EFFORT),
-            _ => Posterior::of(&evidence, &assumptions, SEARCH),
+        let anew = if evidence.len() < LONG_SEARCH {
+            Posterior::of(&evidence, &assumptions, SEARCH)
+        } else {
+            Posterior::agreed(&evidence, &assumptions, EFFORT)
         };
         self.posterior = self.posterior.take().map(|posterior| posterior.pooled(anew).with_effort(SEARCH));
     }

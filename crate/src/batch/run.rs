@@ -50,27 +50,22 @@ impl Batch {
         mut listener: impl FnMut(&BatchProgress),
     ) -> (BatchReport, BatchEnd) {
         let started = clock.now();
-        match self.journal.begin() {
-            Ok(true) => throttle.used_up_until(started.plus_seconds(STILL_UNDER_WAY_S)),
-            Ok(false) => {}
-            Err(error) => return (self.report(0.0), BatchEnd::Failed(error)),
-        }
-        let spent = match Spent::beside(&self.output) {
-            Ok(spent) => spent,
+        let begun = self.journal.begin().and_then(|was_there| Ok((was_there, Spent::beside(&self.output)?)));
+        let (was_there, spent) = match begun {
+            Ok(begun) => begun,
             Err(error) => return (self.report(0.0), BatchEnd::Failed(error)),
         };
+        if was_there {
+            throttle.used_up_until(started.plus_seconds(STILL_UNDER_WAY_S));
+        }
         let mut run = Run::new(self, endpoint, throttle, clock, spent);
         let mut end = run.send_all(stop, &mut listener).await.unwrap_or_else(BatchEnd::Failed);
         while let Some(ended) = run.under_way.join_next().await {
             let recorded = run.record(ended);
             listener(&run.progress());
-            if let (Err(error), false) = (recorded, matches!(end, BatchEnd::Failed(_))) {
-                end = BatchEnd::Failed(error);
-            }
+            end = end.and(recorded);
         }
-        if let (Err(error), false) = (run.spent.note(run.tokens_used), matches!(end, BatchEnd::Failed(_))) {
-            end = BatchEnd::Failed(error);
-        }
+        end = end.and(run.spent.note(run.tokens_used));
         (run.batch.report(clock.now().seconds_since(started) / 60.0), end)
     }
 }
@@ -79,7 +74,7 @@ impl<'a> Run<'a> {
     fn new(batch: Batch, endpoint: &'a Endpoint, throttle: &'a Throttle, clock: Clock, spent: Spent) -> Self {
         let answered = batch.progress.input_tokens + batch.progress.output_tokens;
         Self {
-            tokens_used: answered.max(spent.at_most()),
+            tokens_used: answered.max(spent.at_most),
             spent,
             batch,
             endpoint,

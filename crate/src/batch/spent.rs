@@ -13,7 +13,8 @@ const ENDING: &str = ".spent";
 pub(super) struct Spent {
     path: PathBuf,
     file: File,
-    at_most: u64,
+    /// What was noted last, in tokens.
+    pub(super) at_most: u64,
 }
 
 impl Spent {
@@ -42,11 +43,6 @@ impl Spent {
             }
         };
         Ok(Self { path, file, at_most })
-    }
-
-    /// What was noted last, in tokens.
-    pub(super) fn at_most(&self) -> u64 {
-        self.at_most
     }
 
     /// Notes how many it may be now; on disk before this returns.

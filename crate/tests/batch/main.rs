@@ -1,6 +1,9 @@
 //! A batch in virtual time: whatever happens, each request is answered once, and no quota is passed.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod budget;
+mod files;
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::future::{Future, pending};
@@ -216,99 +219,5 @@ fn asked_to_stop_it_sends_nothing_more_and_keeps_what_was_under_way() {
         assert_eq!(report.progress.answered, world.emulator.answers().admitted);
         world.run().await;
         assert_eq!((world.answered().len(), world.emulator.answers().admitted), (60, 60));
-    });
-}
-
-#[test]
-fn a_budget_is_never_passed() {
-    in_virtual_time(async {
-        let mut world = World::new(60, enforcing(MechanismId::TokenBucket));
-        world.settings.budget_tokens = Some(6_000);
-        let mut answered = 0;
-        for _ in 0..3 {
-            let (report, end) = world.run().await;
-            let BatchEnd::Failed(error) = end else { panic!("{end:?}") };
-            assert!(error.is_budget(), "{error}");
-            let used = report.progress.input_tokens + report.progress.output_tokens;
-            assert!((5_000..=6_000).contains(&used), "{used}");
-            assert!(report.progress.answered >= answered, "those of earlier runs count");
-            answered = report.progress.answered;
-        }
-    });
-}
-
-#[test]
-fn a_budget_counts_what_earlier_runs_may_have_used_without_an_answer() {
-    in_virtual_time(async {
-        let config = EmulatorConfig { error_rate: 1.0, ..enforcing(MechanismId::TokenBucket) };
-        let mut world = World::new(60, config);
-        world.settings.budget_tokens = Some(3_000);
-        // The smallest request may use 70 tokens.
-        let most = 3_000 / 70;
-        let mut sent = 0;
-        for seconds in [0.5, 0.5, 3.0, 20.0, 60.0].into_iter().chain([1e9; 20]) {
-            let ended = world.run_for(seconds).await;
-            let before = std::mem::replace(&mut sent, world.emulator.answers().unavailable);
-            assert!((1..=most).contains(&sent), "{sent} attempts, of which {most} at most fit the budget");
-            if let Some((_, BatchEnd::Failed(error))) = ended
-                && error.is_budget()
-                && before == sent
-            {
-                return;
-            }
-        }
-        panic!("it went on after {sent} attempts");
-    });
-}
-
-#[test]
-fn numbers_that_no_request_has_are_refused_and_the_rest_is_answered() {
-    in_virtual_time(async {
-        let world = World::new(3, enforcing(MechanismId::TokenBucket));
-        let input = std::fs::read_to_string(world.path("in")).unwrap();
-        let huge = format!("{:?}", u64::MAX);
-        let first = input.replacen("\"maxTokens\":50", &format!("\"maxTokens\":{huge}"), 1);
-        assert_ne!(first, input);
-        std::fs::write(world.path("in"), first).unwrap();
-        let (report, _) = world.run().await;
-        assert_eq!((report.progress.answered, report.progress.failed), (2, 1), "{report:?}");
-        let output = std::fs::read_to_string(world.path("out")).unwrap();
-        let tokens = output.split("\"input_tokens\":").nth(1).unwrap().split(',').next().unwrap();
-        let damaged =
-            output.replacen(&format!("\"input_tokens\":{tokens}"), &format!("\"input_tokens\":{huge}"), 1);
-        std::fs::write(world.path("out"), damaged).unwrap();
-        assert!(world.open().unwrap_err().is_usage());
-    });
-}
-
-#[test]
-fn an_output_in_use_or_of_another_input_is_refused_untouched() {
-    in_virtual_time(async {
-        let mut world = World::new(10, enforcing(MechanismId::TokenBucket));
-        world.run().await;
-        let whole = std::fs::read(world.path("out")).unwrap();
-        let held = world.open().unwrap();
-        assert!(world.open().unwrap_err().to_string().contains("another program"));
-        drop(held);
-
-        let refused = |world: &World, words: &str| {
-            let error = world.open().unwrap_err();
-            assert!(error.is_usage() && error.to_string().contains(words), "{error}");
-            assert_eq!(std::fs::read(world.path("out")).unwrap(), whole);
-        };
-        let input = std::fs::read_to_string(world.path("in")).unwrap();
-        std::fs::write(world.path("in"), input.replacen("word", "other", 1)).unwrap();
-        refused(&world, "answers another request");
-        std::fs::write(world.path("in"), input.lines().next().unwrap()).unwrap();
-        refused(&world, "of the input");
-        std::fs::write(world.path("in"), &input).unwrap();
-        world.settings.model = "another".into();
-        refused(&world, "or model");
-        world.settings.model = "model".into();
-        let elsewhere = Batch::open(world.path("in"), world.path("out"), "aws", world.settings.clone());
-        assert!(elsewhere.unwrap_err().to_string().contains("was answered by emulator, not aws"));
-        // More lines are no other input.
-        std::fs::write(world.path("in"), format!("{input}\n\n{}", request(12))).unwrap();
-        assert_eq!(world.open().unwrap().progress().left(), 1);
     });
 }
