@@ -17,6 +17,7 @@ mod quantile;
 mod reasons;
 mod replay;
 mod sweep;
+mod words;
 
 use std::ops::RangeInclusive;
 
@@ -126,7 +127,9 @@ impl Answers {
         let watched_a_window = !matches!(binding, Binding::None | Binding::Quota(QuotaKind::TokensPerDay));
         let may_name = watched_a_window && evidence.len() <= MOST_REQUESTS;
         let verdict = match posterior.candidates()[0] {
-            (Candidate::SomethingElse, p) if watched_a_window && p > 0.5 => Conclusion::NoneOfThese,
+            (Candidate::SomethingElse, p) if watched_a_window && p >= coarse(confidence) => {
+                Conclusion::NoneOfThese
+            }
             (Candidate::Known(id), p) if may_name && p >= confidence => Conclusion::Mechanism(id),
             _ => Conclusion::Inconclusive,
         };
@@ -150,8 +153,10 @@ fn judge(
     let Answers { binding, verdict: conclusion, clock_question } =
         Answers::of(evidence, posterior, assumptions.confidence);
     let ranked = rank(posterior, evidence, observations);
+    let besides = if let Binding::Quota(kind) = binding { posterior.besides(kind) } else { None };
     let mut verdict = Verdict {
         binding,
+        besides,
         verdict: conclusion,
         clock_question,
         probability: ranked[0].probability,
@@ -161,10 +166,11 @@ fn judge(
         separation: separation(posterior, &ranked, observations),
         ranked,
         spent: Spent::of(observations),
-        warnings: reasons::warnings((binding, conclusion), observations, assumptions),
+        warnings: Vec::new(),
         summary: String::new(),
         reasons: Vec::new(),
     };
+    verdict.warnings = reasons::warnings(&verdict, observations, assumptions);
     verdict.warnings.extend(reasons::much_larger_than_stated(&verdict, assumptions));
     verdict.reasons = reasons::paragraphs(&verdict, observations, assumptions);
     verdict
@@ -188,14 +194,18 @@ fn separation(posterior: &Posterior, ranked: &[Ranked], observations: &[Observat
     Some(Separation { between: [leader, runner_up], after_s, tokens: probe.tokens, admitted })
 }
 
+/// Which quota fired, or that nothing known explains it, is a coarser answer than how it works, and one that a reader can
+/// check.
+fn coarse(confidence: f64) -> f64 {
+    confidence.min(0.95)
+}
+
 fn binding(evidence: &[Evidence], posterior: &Posterior, confidence: f64) -> Binding {
     if !evidence.iter().any(|evidence| evidence.outcome.is_throttled()) {
         return Binding::None;
     }
-    // Which quota fired is a coarser question than how it works, and one that a reader can check.
-    let enough = confidence.min(0.95);
     let (kind, probability) = posterior.likeliest_kind();
-    if probability >= enough { Binding::Quota(kind) } else { Binding::Unknown }
+    if probability >= coarse(confidence) { Binding::Quota(kind) } else { Binding::Unknown }
 }
 
 fn rank(posterior: &Posterior, evidence: &[Evidence], observations: &[Observation]) -> Vec<Ranked> {

@@ -2,6 +2,7 @@
 //! over a trace a hypothesis. A limiter is a pure state machine: time and cost go in, a [`Decision`] comes out.
 
 mod anchored_window;
+mod any;
 mod exponential_decay;
 mod fixed_window;
 mod mechanism;
@@ -12,9 +13,10 @@ mod stepped_bucket;
 mod token_bucket;
 
 pub use anchored_window::AnchoredWindow;
+pub use any::AnyLimiter;
 pub use exponential_decay::ExponentialDecay;
 pub use fixed_window::FixedWindow;
-pub use mechanism::{AnyLimiter, Mechanism, MechanismId};
+pub use mechanism::{Mechanism, MechanismId};
 pub use pool::{Admission, Pool, PoolDecision, RejectedCost};
 pub use sliding_counter::SlidingCounter;
 pub use sliding_log::SlidingLog;

@@ -20,6 +20,9 @@ use crate::{Mechanism, MechanismId, Observation, QuotaKind};
 pub struct Verdict {
     /// Which quota rejected requests.
     pub binding: Binding,
+    /// Another quota that more likely than not rejected some of the requests too.
+    #[serde(default)]
+    pub besides: Option<QuotaKind>,
     /// The mechanism, or why none is named.
     pub verdict: Conclusion,
     /// Does the quota reset on the clock minute or relative to use?

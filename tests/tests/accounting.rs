@@ -59,6 +59,7 @@ fn named(mechanism: Mechanism, seed: u64) -> Verdict {
     }
     Verdict {
         binding: Binding::Quota(QuotaKind::Tokens),
+        besides: None,
         verdict: Conclusion::Mechanism(mechanism.id()),
         clock_question: ClockAnswer::Unknown,
         probability: 1.0,

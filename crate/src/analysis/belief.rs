@@ -157,7 +157,7 @@ impl Belief {
         let Some(latest) = history.last() else { return };
         let luck: Vec<u64> = self.particles.iter().map(|_| self.rng.random()).collect();
         for ((particle, weight), luck) in self.particles.iter_mut().zip(&mut self.weights).zip(&luck) {
-            let probability = particle.replay.step(latest, *luck);
+            let probability = particle.replay.likelihood(latest, *luck);
             particle.likelihood.times(probability);
             *weight *= probability;
         }
@@ -212,6 +212,13 @@ impl Belief {
         let possible = self.weighted().zip(&self.points);
         let possible = possible.filter(move |((it, _), _)| !is_shown || it.replay.is_shown());
         possible.map(|((_, weight), point)| (self.hypothesis(point), weight))
+    }
+
+    /// How probable it is, if it is this, that a quota of another kind rejected some of the requests too.
+    pub(super) fn besides(&self, other: QuotaKind) -> f64 {
+        let all: f64 = self.shown().map(|(_, weight)| weight).sum();
+        let both = self.shown().filter(|(particle, _)| particle.replay.besides() == Some(other));
+        both.map(|(_, weight)| weight).sum::<f64>() / all.max(f64::MIN_POSITIVE)
     }
 
     /// The particles whose own quota is the one that rejected, as far as the trace shows; what others say is of another.

@@ -2,6 +2,10 @@
 
 use crate::{Mechanism, MechanismId, QuotaKind};
 
+/// Lengths of windows and slots, and ticks, that engineers choose, in seconds.
+pub(super) const USUAL_WINDOWS: &[f64] = &[1.0, 2.0, 3.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0];
+pub(super) const USUAL_TICKS: &[f64] = &[3.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0];
+pub(super) const USUAL_PERIOD: f64 = 0.8;
 /// Clock error within which a window still counts as clock-aligned, in seconds.
 pub(super) const CLOCK_ERROR_S: f64 = 1.0;
 /// How often a quota that is known applies as stated, and how often nearly so.
@@ -11,6 +15,12 @@ const NEARLY_AS_STATED: f64 = 0.15;
 const COUNTING_ERROR: f64 = 0.02;
 /// What is nearly as stated differs by up to this share.
 const NEARLY: f64 = 0.15;
+pub(super) const USUAL_MECHANISMS: [MechanismId; 4] = [
+    MechanismId::FixedWindow,
+    MechanismId::AnchoredWindow,
+    MechanismId::SlidingLog,
+    MechanismId::TokenBucket,
+];
 /// How often a quota of requests and one of tokens are in force together: where both are stated, and where not.
 const BOTH_IF_STATED: f64 = 0.6;
 const BOTH_IF_UNSTATED: f64 = 0.08;
@@ -38,34 +48,36 @@ impl Stated {
     }
 }
 
-/// The other quota a minute, of a usual mechanism.
+/// The other quota a minute: as often as not of the same mechanism as the first, or of a usual one.
 pub(super) fn second_quota(
-    first: QuotaKind,
+    kind: QuotaKind,
+    first: Mechanism,
     stated: Stated,
-    u: f64,
-    size: f64,
+    [u, size]: [f64; 2],
 ) -> Option<(QuotaKind, Mechanism)> {
-    let kind = match first {
+    let other = match kind {
         QuotaKind::Tokens => QuotaKind::Requests,
         QuotaKind::Requests => QuotaKind::Tokens,
         QuotaKind::TokensPerDay => return None,
     };
-    let share = if stated.of(kind).is_some() { BOTH_IF_STATED } else { BOTH_IF_UNSTATED };
+    let share = if stated.of(other).is_some() { BOTH_IF_STATED } else { BOTH_IF_UNSTATED };
     (u < share).then(|| {
-        let usual = [
-            MechanismId::FixedWindow,
-            MechanismId::AnchoredWindow,
-            MechanismId::SlidingLog,
-            MechanismId::TokenBucket,
-        ];
-        (kind, Mechanism::per_minute(pick(&usual, u / share), limit(kind, stated.of(kind), size)))
+        let limit = limit(other, stated.of(other), size);
+        let mechanism = match 2.0 * u / share {
+            alike if alike < 1.0 => first.of_limit(limit),
+            usual => Mechanism::per_minute(pick(&USUAL_MECHANISMS, usual - 1.0), limit),
+        };
+        (other, mechanism)
     })
 }
 
 /// A limit of a few seconds beside that of a minute, which is `ceiling`.
 pub(super) fn burst_limit(ceiling: u64, [share, length, phase, which]: [f64; 4]) -> Mechanism {
     let limit = scaled(ceiling, log_uniform(share, 0.1, 0.9));
-    let window_s = log_uniform(length, 1.0, 30.0);
+    let window_s = match length / USUAL_PERIOD {
+        usual if usual < 1.0 => pick(USUAL_WINDOWS, usual),
+        _ => log_uniform((length - USUAL_PERIOD) / (1.0 - USUAL_PERIOD), 1.0, 30.0),
+    };
     if which < 0.5 {
         Mechanism::SlidingLog { limit, window_s }
     } else {

@@ -41,6 +41,11 @@ impl Oddity {
         if let Self::Shifting(shift) = self { shift.withheld(at, ceiling) } else { 0.0 }
     }
 
+    /// What is left of the limit at the lowest, as a share.
+    pub(super) fn lowest_share(self) -> f64 {
+        if let Self::Shifting(shift) = self { 1.0 - shift.withheld } else { 1.0 }
+    }
+
     /// Until when nothing is admitted after a rejection at `now`, if that was so until `until` before.
     pub(super) fn banned_until(self, now: Timestamp, until: Timestamp) -> Timestamp {
         if let Self::Banning(ban) = self { ban.after(now, until) } else { until }

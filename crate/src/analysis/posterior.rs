@@ -6,15 +6,13 @@ use super::belief::{self, Belief, Effort, LONG_TRACE};
 use super::draw::Stated;
 use super::evidence::Evidence;
 use super::prior::Class;
+use super::words::Words;
 use super::{Assumptions, MOST_REQUESTS};
 use crate::{Candidate, Outcome, QuotaKind, Timestamp};
 
 /// How probable it is beforehand that a quota of this kind is the one that rejects.
 const KINDS: [(QuotaKind, f64); 3] =
     [(QuotaKind::Tokens, 0.5), (QuotaKind::Requests, 0.45), (QuotaKind::TokensPerDay, 0.05)];
-/// How often the error message names the quota that really fired, and how often one given other.
-const MESSAGE_IS_TRUE: f64 = 0.94;
-const MESSAGE_IS_FALSE: f64 = 0.03;
 const SOMETHING_ELSE: f64 = 0.05;
 /// Independent samplers whose findings are put together, of every class and then of those that are more probable than
 /// this.
@@ -139,9 +137,7 @@ impl Posterior {
     }
 
     fn share_out(&mut self) {
-        let log_weight = |(belief, prior): &(Belief, f64)| {
-            (prior * message_likelihood(&self.evidence, belief.kind)).ln() + belief.log_evidence()
-        };
+        let log_weight = |(belief, prior): &(Belief, f64)| prior.ln() + belief.log_evidence();
         let log_weights: Vec<f64> = self.beliefs.iter().map(log_weight).collect();
         let log_else = SOMETHING_ELSE.ln() + self.something_else.log_evidence;
         let highest = log_weights.iter().copied().fold(log_else, f64::max);
@@ -182,6 +178,14 @@ impl Posterior {
         let known = (1.0 - self.shares.something_else).max(1e-12);
         let kinds = KINDS.map(|(kind, _)| (kind, self.sum(|belief| belief.kind == kind) / known));
         kinds.into_iter().fold(kinds[0], |best, other| if other.1 > best.1 { other } else { best })
+    }
+
+    /// The other quota that more likely than not rejected some of the requests too, if it is one of `kind` that is named.
+    pub(super) fn besides(&self, kind: QuotaKind) -> Option<QuotaKind> {
+        let of_kind = || self.beliefs().filter(|(belief, _)| belief.kind == kind);
+        let all: f64 = of_kind().map(|(_, share)| share).sum();
+        let both = |other| of_kind().map(|(belief, share)| share * belief.besides(other)).sum::<f64>();
+        KINDS.into_iter().map(|(other, _)| other).find(|other| both(*other) > 0.5 * all)
     }
 
     fn something_else(&self) -> f64 {
@@ -225,18 +229,6 @@ fn worth_moving(evidence: &[Evidence]) -> bool {
     evidence.len() <= MOST_REQUESTS && evidence.iter().any(|evidence| evidence.outcome.is_throttled())
 }
 
-/// Messages are one piece of evidence however often they come: whoever words them wrongly does it every time.
-fn message_likelihood(evidence: &[Evidence], kind: QuotaKind) -> f64 {
-    let named = evidence.iter().filter_map(|evidence| evidence.outcome.named());
-    let (mut right, mut wrong) = (0, 0);
-    named.for_each(|named| if named == kind { right += 1 } else { wrong += 1 });
-    match right + wrong {
-        0 => 1.0,
-        _ if right >= wrong => MESSAGE_IS_TRUE,
-        _ => MESSAGE_IS_FALSE,
-    }
-}
-
 /// A mechanism that nobody has thought of: outcomes come in runs, and the past is all that predicts the next.
 ///
 /// Each outcome is drawn with a probability that depends on the one before; with a Jeffreys prior that is the
@@ -246,12 +238,13 @@ struct Runs {
     /// How often each outcome followed each, and a half.
     followed: [[f64; 2]; 2],
     before: usize,
+    words: Words,
     log_evidence: f64,
 }
 
 impl Default for Runs {
     fn default() -> Self {
-        Self { followed: [[0.5; 2]; 2], before: 0, log_evidence: 0.0 }
+        Self { followed: [[0.5; 2]; 2], before: 0, words: Words::default(), log_evidence: 0.0 }
     }
 }
 
@@ -264,6 +257,9 @@ impl Runs {
         };
         let followed = &mut self.followed[self.before];
         self.log_evidence += f64::ln(followed[outcome] / (followed[0] + followed[1]));
+        if let Some(named) = evidence.outcome.named() {
+            self.log_evidence += self.words.hear(named, [None; 2]).ln();
+        }
         followed[outcome] += 1.0;
         self.before = outcome;
     }

@@ -6,8 +6,8 @@
 mod odd;
 
 use super::draw::{
-    A_MINUTE, CLOCK_ERROR_S, Length, Stated, burst_limit, clock_error, limit, log_uniform, mixed, period_of,
-    pick, scaled, second_quota,
+    A_MINUTE, CLOCK_ERROR_S, Length, Stated, USUAL_MECHANISMS, USUAL_PERIOD, USUAL_TICKS, USUAL_WINDOWS,
+    burst_limit, clock_error, limit, log_uniform, mixed, period_of, pick, scaled, second_quota,
 };
 use super::hypothesis::{Hypothesis, Others};
 use crate::{Admission, Candidate, Mechanism, MechanismId, QuotaKind};
@@ -30,10 +30,6 @@ const USED_BEFORE: f64 = 0.02;
 const REJECTED_COUNT: f64 = 0.2;
 /// How often a request is admitted as long as anything is left.
 const UNTIL_EXHAUSTED: f64 = 0.15;
-/// Lengths of windows and slots, and ticks, that engineers choose, in seconds.
-const USUAL_WINDOWS: &[f64] = &[1.0, 2.0, 3.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0];
-const USUAL_TICKS: &[f64] = &[3.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0];
-const USUAL_PERIOD: f64 = 0.8;
 /// A bucket that ticks faster cannot be told from one that refills continuously, over a network: latency blurs it.
 const BLURRED_TICKS: &[f64] = &[0.25, 0.5, 1.0, 2.0];
 const CONTINUOUS: f64 = 0.6;
@@ -45,17 +41,11 @@ const SLOTTED: f64 = 0.15;
 /// How often there are two limits at once, as against any one mechanism's seventh.
 const TWO_AT_ONCE: f64 = 0.01;
 /// How often a rejection has others follow for a while, as against the same.
-const BANS: f64 = 0.001;
+const BANS: f64 = 0.002;
 /// How often the limit is lower in every other period, as against the same.
-const SHIFTS: f64 = 0.001;
+const SHIFTS: f64 = 0.003;
 /// How often admission is left to chance, as against the same.
 const AT_RANDOM: f64 = 0.001;
-const USUAL_MECHANISMS: [MechanismId; 4] = [
-    MechanismId::FixedWindow,
-    MechanismId::AnchoredWindow,
-    MechanismId::SlidingLog,
-    MechanismId::TokenBucket,
-];
 
 /// A family of hypotheses that share a mechanism and what it answers to the clock question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,7 +172,11 @@ impl Class {
         let [size, ratio, rate, phase, period, rejected, active, share, before, used, whole, second, other] =
             *point;
         let admission = if whole < UNTIL_EXHAUSTED { Admission::UntilExhausted } else { Admission::Whole };
-        let mechanism = self.mechanism(kind, stated.of(kind), [size, ratio, rate, phase, period], admission);
+        let oddity = self.oddity([phase, period, second, other]);
+        // Which of two limits is stated, is open.
+        let stated_share = if rate < 0.5 { 1.0 } else { oddity.lowest_share() };
+        let limit = scaled(limit(kind, stated.of(kind), size), 1.0 / stated_share);
+        let mechanism = self.mechanism(limit, [ratio, rate, phase, period], admission);
         let ceiling = mechanism.ceiling();
         let others = if active < OTHERS_ARE_ACTIVE {
             // In a large quota of requests these are bursts, so that no quota means more events than another.
@@ -199,7 +193,7 @@ impl Class {
         Hypothesis {
             kind,
             mechanism,
-            oddity: self.oddity([phase, period, second, other]),
+            oddity,
             admission,
             rejected_count: rejected < REJECTED_COUNT,
             others,
@@ -207,19 +201,17 @@ impl Class {
             second: match self {
                 Self::AtRandom | Self::Banning | Self::Shifting => None,
                 Self::TwoAtOnce => Some((kind, burst_limit(ceiling, [rate, period, second, other]))),
-                _ => second_quota(kind, stated, second, other),
+                _ => second_quota(kind, mechanism, stated, [second, other]),
             },
         }
     }
 
     fn mechanism(
         self,
-        kind: QuotaKind,
-        stated: Option<u64>,
-        [size, ratio, rate, phase, period]: [f64; 5],
+        limit: u64,
+        [ratio, rate, phase, period]: [f64; 4],
         admission: Admission,
     ) -> Mechanism {
-        let limit = limit(kind, stated, size);
         let minute = 60.0;
         match self {
             Self::ClockWindow => {

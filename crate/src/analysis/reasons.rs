@@ -133,7 +133,8 @@ pub(super) fn paragraphs(
     assumptions: &Assumptions,
 ) -> Vec<String> {
     let mut paragraphs = vec![which_quota(verdict, observations, assumptions)];
-    if verdict.binding == Binding::Quota(QuotaKind::Requests) {
+    let of_requests = verdict.binding == Binding::Quota(QuotaKind::Requests);
+    if of_requests && verdict.besides.is_none() {
         paragraphs.push(format!(
             "Nothing can be said about the tokens-per-minute quota: no request was rejected because of it, and at \
              most {} tokens were admitted within a minute{}.",
@@ -169,11 +170,12 @@ fn which_quota(verdict: &Verdict, observations: &[Observation], assumptions: &As
             "It is not clear which quota rejected {rejected}: {facts}{stated}. Requests of different sizes \
              would tell tokens from requests."
         ),
-        Binding::Quota(QuotaKind::Requests) => {
-            format!("The quota of requests per minute rejected {rejected}: {facts}{stated}.")
-        }
         Binding::Quota(kind) => {
-            format!("The quota of {kind} rejected {rejected}: {facts}.")
+            let room = if kind == QuotaKind::Requests { stated } else { String::new() };
+            let others = verdict.besides.map_or_else(String::new, |besides| {
+                format!(" Some of them met the quota of {besides} instead; nothing else is said of that one.")
+            });
+            format!("The quota of {kind} rejected {rejected}: {facts}{room}.{others}")
         }
     }
 }
@@ -210,7 +212,7 @@ pub(super) fn much_larger_than_stated(verdict: &Verdict, assumptions: &Assumptio
 
 /// What makes a verdict from these observations weaker.
 pub(super) fn warnings(
-    (binding, conclusion): (Binding, Conclusion),
+    verdict: &Verdict,
     observations: &[Observation],
     assumptions: &Assumptions,
 ) -> Vec<String> {
@@ -233,9 +235,10 @@ pub(super) fn warnings(
         count(&|o| o.extra.contains_key("time_resolution_s")),
         "have rounded times; each is taken as an interval",
     );
-    if let Binding::Quota(kind) = binding {
+    if let Binding::Quota(kind) = verdict.binding {
+        let fired = [Some(kind), verdict.besides];
         warn(
-            count(&|o| o.outcome().named().is_some_and(|named| named != kind)),
+            count(&|o| o.outcome().named().is_some_and(|named| !fired.contains(&Some(named)))),
             &format!(
                 "were rejected with words about another quota, but by what was admitted it is that of {kind}"
             ),
@@ -247,7 +250,7 @@ pub(super) fn warnings(
             "reserved more than the whole quota and can never be admitted; lower max_tokens or the prompt",
         );
     }
-    if conclusion == Conclusion::Inconclusive && observations.len() >= MOST_REQUESTS {
+    if verdict.verdict == Conclusion::Inconclusive && observations.len() >= MOST_REQUESTS {
         warnings.push(format!(
             "{} did not settle it, and more than {MOST_REQUESTS} cannot be followed for sure: no mechanism is named",
             requests(observations.len() as u64)

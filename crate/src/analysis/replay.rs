@@ -2,6 +2,7 @@ use super::draw::uniform;
 use super::evidence::Evidence;
 use super::hypothesis::{Hypothesis, Oddity, Others};
 use super::noise::{self, Noise};
+use super::words::Words;
 use crate::{Admission, AnyLimiter, Limiter, Mechanism, Outcome, QuotaKind, Timestamp};
 
 /// A level this far below the cost still admits it, in tokens or requests.
@@ -59,11 +60,14 @@ pub(super) struct Replay {
     first: Enforced,
     second: Option<Enforced>,
     noise: Noise,
+    words: Words,
     now: Timestamp,
     /// From when on nothing is known of what others have used.
     unwatched_from: Timestamp,
     /// Rejections that the first quota explains, and those that only the second does.
     explained: [u32; 2],
+    /// What rejected the latest request, as far as that is known.
+    rejected_by: [Option<QuotaKind>; 2],
     /// Rejections of what would have fitted had the limit not been lower.
     by_shift: u32,
 }
@@ -80,6 +84,8 @@ impl Replay {
             first: Enforced::new((hypothesis.kind, hypothesis.mechanism)),
             second: hypothesis.second.map(Enforced::new),
             noise: Noise::default(),
+            words: Words::default(),
+            rejected_by: [None; 2],
             now: start.plus_seconds(-MEMORY_S),
             unwatched_from: start.plus_seconds(-MEMORY_S),
             explained: [0; 2],
@@ -92,8 +98,17 @@ impl Replay {
         replay
     }
 
-    /// Moves on by one observation and returns the probability of its outcome; 1 if that is no evidence. `luck` decides
-    /// everything uncertain: the instant of admission, what a failure costs, what others did.
+    /// Moves on by one observation and returns the probability of its outcome and of its words; 1 if that is no
+    /// evidence. `luck` decides everything uncertain: the instant of admission, what a failure costs, what others did.
+    pub(super) fn likelihood(&mut self, evidence: &Evidence, luck: u64) -> f64 {
+        let outcome = self.step(evidence, luck);
+        match evidence.outcome.named().filter(|_| evidence.informative) {
+            Some(named) => outcome * self.words.hear(named, self.rejected_by),
+            None => outcome,
+        }
+    }
+
+    /// As [`likelihood`](Self::likelihood), whatever is said.
     pub(super) fn step(&mut self, evidence: &Evidence, luck: u64) -> f64 {
         self.advance(evidence.earliest.plus_seconds(uniform(luck, 0) * evidence.span_s), luck);
         let (now, admission) = (self.now, self.admission);
@@ -101,7 +116,8 @@ impl Replay {
         let margin = self.first.margin(now, withheld, evidence.reserved(self.first.kind), admission);
         let fits_first = self.first.fits(margin);
         let fits_second = |it: &Enforced| it.fits(it.margin(now, 0.0, evidence.reserved(it.kind), admission));
-        let mut fits = fits_first * self.second.as_ref().map_or(1.0, fits_second);
+        let fits_second = self.second.as_ref().map_or(1.0, fits_second);
+        let mut fits = fits_first * fits_second;
         if now < self.banned_until {
             fits = 0.0;
         }
@@ -112,6 +128,11 @@ impl Replay {
             }
             Outcome::Throttled(_) => {
                 let (by_first, by_any) = (fits_first < 0.5, fits < 0.5);
+                let by_second = fits_second < 0.5;
+                // What neither explains met what others had used of either.
+                let other = self.second.as_ref().filter(|_| by_second || !by_any);
+                let first = Some(self.first.kind).filter(|_| by_first || !by_second);
+                self.rejected_by = [first, other.map(|it| it.kind)];
                 self.explained[0] += u32::from(by_first);
                 self.explained[1] += u32::from(by_any && !by_first);
                 let whole = self.first.fits(margin + withheld);
@@ -207,16 +228,22 @@ impl Replay {
         (&self.first, self.second.as_ref())
     }
 
-    /// Whether it is the first quota that explains most rejections, or both that explain some if they are of one kind:
-    /// a second limit that has rejected nothing cannot be told from none, nor a shift that never mattered.
+    /// Whether it is the first quota that explains most rejections, or its limit for bursts some: one that has rejected
+    /// nothing cannot be told from none, nor a shift that never mattered.
     pub(super) fn is_shown(&self) -> bool {
         let [first, second] = self.explained;
         match &self.second {
             None if matches!(self.oddity, Oddity::Shifting(_)) => self.by_shift > 0,
-            Some(other) if other.kind == self.first.kind => first > 0 && second > 0,
+            Some(other) if other.kind == self.first.kind => second > 0,
             Some(_) => first >= second,
             None => true,
         }
+    }
+
+    /// The other kind of quota, if it rejected some of the requests too.
+    pub(super) fn besides(&self) -> Option<QuotaKind> {
+        let other = self.second.as_ref().filter(|it| it.kind != self.first.kind);
+        other.filter(|_| self.explained[1] > 0).map(|it| it.kind)
     }
 
     /// The probability that outcomes contradict it too often.

@@ -3,11 +3,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AnchoredWindow, Decision, ExponentialDecay, FixedWindow, Limiter, SlidingCounter, SlidingLog,
-    SteppedBucket, TokenBucket,
+    AnchoredWindow, AnyLimiter, ExponentialDecay, FixedWindow, SlidingCounter, SlidingLog, SteppedBucket,
+    TokenBucket,
 };
+use crate::Result;
 use crate::error::check_range;
-use crate::{Result, Timestamp};
 
 /// The name of a mechanism, as in JSON and on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -99,6 +99,34 @@ impl Mechanism {
                 Self::SteppedBucket { capacity: limit, refill_per_s, tick_s: 10.0, offset_s }
             }
             MechanismId::ExponentialDecay => Self::ExponentialDecay { limit, time_constant_s: 60.0 },
+        }
+    }
+
+    /// The same with a rate of `limit` a minute and a ceiling in proportion.
+    pub(crate) fn of_limit(self, limit: u64) -> Self {
+        let times = limit as f64 / 60.0 / self.rate_per_s();
+        let scaled = |amount: u64| ((amount as f64 * times).round() as u64).max(1);
+        match self {
+            Self::FixedWindow { limit, window_s, offset_s } => {
+                Self::FixedWindow { limit: scaled(limit), window_s, offset_s }
+            }
+            Self::AnchoredWindow { limit, window_s } => {
+                Self::AnchoredWindow { limit: scaled(limit), window_s }
+            }
+            Self::SlidingLog { limit, window_s } => Self::SlidingLog { limit: scaled(limit), window_s },
+            Self::SlidingCounter { limit, window_s, offset_s } => {
+                Self::SlidingCounter { limit: scaled(limit), window_s, offset_s }
+            }
+            Self::TokenBucket { capacity, refill_per_s } => {
+                Self::TokenBucket { capacity: scaled(capacity), refill_per_s: refill_per_s * times }
+            }
+            Self::SteppedBucket { capacity, refill_per_s, tick_s, offset_s } => {
+                let refill_per_s = refill_per_s * times;
+                Self::SteppedBucket { capacity: scaled(capacity), refill_per_s, tick_s, offset_s }
+            }
+            Self::ExponentialDecay { limit, time_constant_s } => {
+                Self::ExponentialDecay { limit: scaled(limit), time_constant_s }
+            }
         }
     }
 
@@ -229,60 +257,5 @@ impl fmt::Display for Mechanism {
                 write!(f, "exponential decay of {limit} with a time constant of {time_constant_s:.0} s")
             }
         }
-    }
-}
-
-/// Any of the limiters, without a heap allocation or a type parameter.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum AnyLimiter {
-    /// See [`FixedWindow`].
-    FixedWindow(FixedWindow),
-    /// See [`AnchoredWindow`].
-    AnchoredWindow(AnchoredWindow),
-    /// See [`SlidingLog`].
-    SlidingLog(SlidingLog),
-    /// See [`SlidingCounter`].
-    SlidingCounter(SlidingCounter),
-    /// See [`TokenBucket`].
-    TokenBucket(TokenBucket),
-    /// See [`SteppedBucket`].
-    SteppedBucket(SteppedBucket),
-    /// See [`ExponentialDecay`].
-    ExponentialDecay(ExponentialDecay),
-}
-
-macro_rules! each {
-    ($any:expr, $limiter:ident => $call:expr) => {
-        match $any {
-            AnyLimiter::FixedWindow($limiter) => $call,
-            AnyLimiter::AnchoredWindow($limiter) => $call,
-            AnyLimiter::SlidingLog($limiter) => $call,
-            AnyLimiter::SlidingCounter($limiter) => $call,
-            AnyLimiter::TokenBucket($limiter) => $call,
-            AnyLimiter::SteppedBucket($limiter) => $call,
-            AnyLimiter::ExponentialDecay($limiter) => $call,
-        }
-    };
-}
-
-impl Limiter for AnyLimiter {
-    fn check(&self, now: Timestamp, cost: u64) -> Decision {
-        each!(self, limiter => limiter.check(now, cost))
-    }
-
-    fn charge(&mut self, now: Timestamp, cost: u64) {
-        each!(self, limiter => limiter.charge(now, cost));
-    }
-
-    fn refund(&mut self, now: Timestamp, charged_at: Timestamp, amount: u64) {
-        each!(self, limiter => limiter.refund(now, charged_at, amount));
-    }
-
-    fn remaining(&self, now: Timestamp) -> f64 {
-        each!(self, limiter => limiter.remaining(now))
-    }
-
-    fn remembers_since(&self, now: Timestamp) -> Timestamp {
-        each!(self, limiter => limiter.remembers_since(now))
     }
 }

@@ -25,7 +25,16 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 #[derive(Debug, Default)]
 pub struct Trace {
     observations: Vec<Observation>,
-    file: Option<(File, PathBuf)>,
+    file: Option<Continued>,
+}
+
+/// A file that this process alone adds to.
+#[derive(Debug)]
+struct Continued {
+    file: File,
+    path: PathBuf,
+    /// Bytes in it, unless somebody else adds to it too.
+    length: u64,
 }
 
 impl Trace {
@@ -49,7 +58,7 @@ impl Trace {
             };
             Error::output(format!("cannot create the trace {} ({advice})", path.display())).because(cause)
         })?;
-        Ok(Self { observations: Vec::new(), file: Some((file, path.into())) })
+        Ok(Self { observations: Vec::new(), file: Some(Continued { file, path: path.into(), length: 0 }) })
     }
 
     /// Reads a trace; further observations stay in memory.
@@ -84,24 +93,25 @@ impl Trace {
             bytes.truncate(last_line);
         }
         let observations = parse(&bytes, path)?;
-        let mut trace = Self { observations, file: Some((file, path.into())) };
+        let mut continued = Continued { file, path: path.into(), length: bytes.len() as u64 };
         if cut_off {
-            trace.write(|file| file.set_len(last_line as u64))?;
+            continued.file.set_len(last_line as u64).map_err(|cause| unwritable(path, cause))?;
         } else if last_line < bytes.len() {
-            trace.write(|file| file.write_all(b"\n"))?;
+            continued.write(b"\n")?;
         }
-        Ok(trace)
+        Ok(Self { observations, file: Some(continued) })
     }
 
     /// Adds an observation, or replaces the one it is a later version of; on disk before this returns.
     ///
     /// # Errors
-    /// An output error if the line cannot be written. The observation is then kept in memory all the same.
+    /// An output error if the line cannot be written, or if somebody else has added lines meanwhile: two measurements at
+    /// once disturb each other. The observation is then kept in memory all the same.
     pub fn append(&mut self, observation: Observation) -> Result<()> {
         let line = serde_json::to_string(&observation)
             .map_err(|cause| Error::output("cannot serialise an observation").because(cause))?;
         merge(&mut self.observations, observation);
-        self.write(|file| file.write_all(format!("{line}\n").as_bytes()).and_then(|()| file.sync_data()))
+        self.file.as_mut().map_or(Ok(()), |file| file.write(format!("{line}\n").as_bytes()))
     }
 
     /// The observations, oldest first.
@@ -116,7 +126,7 @@ impl Trace {
 
     /// Where the trace is kept, if on disk.
     pub fn path(&self) -> Option<&Path> {
-        self.file.as_ref().map(|(_, path)| path.as_path())
+        self.file.as_ref().map(|file| file.path.as_path())
     }
 
     /// What the embedded emulator enforced when this trace was begun, if it was made with one.
@@ -129,13 +139,25 @@ impl Trace {
     pub fn count(&self, wanted: impl Fn(Outcome) -> bool) -> usize {
         self.observations.iter().filter(|observation| wanted(observation.outcome())).count()
     }
+}
 
-    fn write(&mut self, write: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<()> {
-        let Some((file, path)) = &mut self.file else { return Ok(()) };
-        write(file).map_err(|cause| {
-            let advice = "earlier lines are kept; free some space or continue it elsewhere from a copy";
-            Error::output(format!("cannot write the trace {} ({advice})", path.display())).because(cause)
-        })
+impl Continued {
+    fn write(&mut self, line: &[u8]) -> Result<()> {
+        let unwritable = |cause| unwritable(&self.path, cause);
+        if self.file.metadata().map_err(unwritable)?.len() != self.length {
+            return Err(Error::output(format!(
+                "somebody else has written to the trace {} (two measurements at once disturb each other; stop one, and \
+                 resume the trace with the other)",
+                self.path.display()
+            )));
+        }
+        if let Err(cause) = self.file.write_all(line).and_then(|()| self.file.sync_data()) {
+            // Half a line would spoil the next.
+            let _ = self.file.set_len(self.length);
+            return Err(unwritable(cause));
+        }
+        self.length += line.len() as u64;
+        Ok(())
     }
 }
 
@@ -209,4 +231,9 @@ pub(crate) fn without_position(reason: &str) -> String {
 fn unusable(path: &Path, cause: std::io::Error) -> Error {
     let what = format!("cannot open the trace {} (name a file that `measure` has written)", path.display());
     Error::trace(what).because(cause)
+}
+
+fn unwritable(path: &Path, cause: std::io::Error) -> Error {
+    let advice = "earlier lines are kept; free some space or continue it elsewhere from a copy";
+    Error::output(format!("cannot write the trace {} ({advice})", path.display())).because(cause)
 }

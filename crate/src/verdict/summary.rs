@@ -84,10 +84,14 @@ fn how_it_works(verdict: &Verdict, observations: &[Observation], kind: QuotaKind
         "; to have more, ask AWS for a higher quota of {kind}, and if yours is higher already, give AWS Support the ids \
          of the rejected requests, which are in the trace"
     );
+    let besides = match verdict.besides {
+        Some(other) => format!("The one on {other} rejected some too; how it works was not measured."),
+        None => "Nothing is known about other limits of the account.".into(),
+    };
     vec![
-        format!("The limit that rejected them is the one on {kind}: {}.", limit.behaviour()),
+        format!("{} is the one on {kind}: {}.", what_rejected(verdict), limit.behaviour()),
         format!("This explanation has a probability of {}{next}.", share(winner.probability)),
-        "Nothing is known about other limits of the account.".into(),
+        besides,
         format!(
             "To stay under this one, {}{}.",
             limit.advice(),
@@ -121,7 +125,14 @@ fn what_is_possible(verdict: &Verdict, kind: QuotaKind) -> Vec<String> {
         Some(_) => "One more request could tell the two most likely kinds apart; the verdict says which.",
         None => "A longer measurement, while nothing else uses the account, may tell.",
     };
-    vec![format!("The limit that rejected them is the one on {kind}."), how, more.into()]
+    vec![format!("{} is the one on {kind}.", what_rejected(verdict)), how, more.into()]
+}
+
+fn what_rejected(verdict: &Verdict) -> &'static str {
+    match verdict.besides {
+        Some(_) => "The limit that rejected most of them",
+        None => "The limit that rejected them",
+    }
 }
 
 /// A probability within a sentence.

@@ -18,6 +18,7 @@ fn verdict(parameters: Mechanism, intervals: &[(&str, [f64; 2])]) -> Verdict {
     };
     Verdict {
         binding: Binding::Quota(QuotaKind::Requests),
+        besides: None,
         verdict: Conclusion::Mechanism(parameters.id()),
         clock_question: ClockAnswer::Unknown,
         probability: 0.999,

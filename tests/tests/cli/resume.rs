@@ -82,6 +82,20 @@ async fn the_adaptive_protocol_goes_on_after_a_kill() {
     resumed(&program, &["measure", "--json", "--resume", "t.jsonl"]).await;
 }
 
+#[tokio::test]
+async fn of_two_that_go_on_with_one_trace_one_is_stopped() {
+    let program = Program::default();
+    let mut running = program.start(&[&MEASURE[..], &SLOWLY].concat());
+    running.until_lines(&program.path("t.jsonl"), 2).await;
+    let other = program.start(&[&RESUME[..], &SLOWLY].concat());
+    let ended = [running.finish().await, other.finish().await];
+    let stopped =
+        ended.iter().filter(|it| it.stderr.contains("somebody else has written to the trace t.jsonl"));
+    assert!(stopped.clone().all(|it| it.status == Some(FAILURE)), "{ended:?}");
+    assert!(stopped.count() > 0, "{ended:?}");
+    resumed(&program, &[&RESUME[..], &SLOWLY].concat()).await;
+}
+
 /// A kill leaves a prefix of what would have been written: here cut off before, at and after the start of a line, or of
 /// the last one if there are fewer.
 async fn goes_on_from_line(line: usize) {

@@ -85,7 +85,7 @@ impl Belief {
         let mut likelihood = Likelihood::default();
         let mut floor = likelihood.product_of(acceptable);
         for (evidence, luck) in history.iter().zip(luck) {
-            if likelihood.times(replay.step(evidence, *luck)) {
+            if likelihood.times(replay.likelihood(evidence, *luck)) {
                 floor = likelihood.product_of(acceptable);
             }
             if likelihood.is_below(floor) {

@@ -1,5 +1,5 @@
-use super::{Class, USUAL_WINDOWS};
-use crate::analysis::draw::{clock_error, log_uniform, pick};
+use super::Class;
+use crate::analysis::draw::{USUAL_WINDOWS, clock_error, log_uniform, pick};
 use crate::analysis::hypothesis::{Ban, Chance, Oddity, Shift, Slots};
 
 impl Class {
