@@ -2,16 +2,20 @@
 
 use bedrock_tpm::protocol::Adaptive;
 use bedrock_tpm::{
-    BedrockTpmTester, Clock, Conclusion, EmulatorConfig, Mechanism, MechanismId, Result, Settings, Timestamp,
+    BedrockTpmTester, Binding, Clock, Conclusion, EmulatorConfig, Mechanism, MechanismId, QuotaKind, Result,
+    Settings, Timestamp, Verdict, Wording,
 };
 
 const TPM: u64 = 8_000;
 
 /// Measures `mechanism`, with no more tokens than `budget`.
 async fn measured(mechanism: Mechanism, budget: Option<u64>) -> Result<BedrockTpmTester> {
-    let clock = Clock::virtual_from(Timestamp::EPOCH.plus_seconds(86_417.0));
     let emulator = EmulatorConfig { tokens: Some(mechanism), seed: 5, ..Default::default() };
-    let settings = Settings { tpm: Some(TPM), budget_tokens: budget, ..Default::default() };
+    measured_on(emulator, Settings { tpm: Some(TPM), budget_tokens: budget, ..Default::default() }).await
+}
+
+async fn measured_on(emulator: EmulatorConfig, settings: Settings) -> Result<BedrockTpmTester> {
+    let clock = Clock::virtual_from(Timestamp::EPOCH.plus_seconds(86_417.0));
     let mut tester = BedrockTpmTester::simulated(emulator, clock, settings)?;
     Adaptive::new(tester.settings(), clock.now())?.run(&mut tester).await?;
     Ok(tester)
@@ -43,5 +47,40 @@ async fn same_seed_same_probes() -> Result<()> {
         tester.trace().observations().iter().map(|o| (o.sent, o.tokens_estimated, o.status)).collect()
     };
     assert_eq!(probes(&measured(bucket, None).await?), probes(&measured(bucket, None).await?));
+    Ok(())
+}
+
+fn says_that_words_are_wrong(verdict: &Verdict) -> bool {
+    verdict.warnings.iter().any(|warning| warning.contains("words about another quota"))
+}
+
+/// Both reject requests, and each rejection says which did.
+#[tokio::test(start_paused = true)]
+async fn two_quotas_at_once() -> Result<()> {
+    const RPM: u64 = 4;
+    for (id, seed) in MechanismId::ALL.into_iter().zip(1..) {
+        let [tokens, requests] = [TPM, RPM].map(|limit| Some(Mechanism::per_minute(id, limit)));
+        let emulator = EmulatorConfig { tokens, requests, seed, ..Default::default() };
+        let settings = Settings { tpm: Some(TPM), rpm: Some(RPM), seed, ..Default::default() };
+        let verdict = measured_on(emulator, settings).await?.verdict();
+        assert_eq!(verdict.verdict, Conclusion::Mechanism(id), "{verdict}");
+        assert!(!says_that_words_are_wrong(&verdict), "{verdict}");
+        let both = match verdict.binding {
+            Binding::Quota(QuotaKind::Tokens) => Some(QuotaKind::Requests),
+            _ => Some(QuotaKind::Tokens),
+        };
+        assert_eq!(verdict.besides, both, "{verdict}");
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_words_are_found_out() -> Result<()> {
+    let tokens = Some(Mechanism::per_minute(MechanismId::TokenBucket, TPM));
+    let emulator = EmulatorConfig { tokens, wording: Wording::Swapped, seed: 5, ..Default::default() };
+    let settings = Settings { tpm: Some(TPM), ..Default::default() };
+    let verdict = measured_on(emulator, settings).await?.verdict();
+    assert_eq!(verdict.binding, Binding::Quota(QuotaKind::Tokens), "{verdict}");
+    assert!(says_that_words_are_wrong(&verdict), "{verdict}");
     Ok(())
 }
