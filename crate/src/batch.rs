@@ -90,7 +90,7 @@ impl Batch {
     /// yet, but removes a last line of `output` that a crash has cut off.
     ///
     /// # Errors
-    /// A usage error if `output` is of another input, model or endpoint, or in use; a trace error if a file cannot be read
+    /// A usage error if `output` is the input, of another input, model or endpoint, or in use; a trace error if a file cannot be read
     /// or is something else; an output error if `output` cannot be written.
     pub fn open(
         input: impl AsRef<Path>,
@@ -101,6 +101,11 @@ impl Batch {
         let (input, output) = (input.as_ref(), output.as_ref());
         if settings.concurrency == 0 {
             return Err(Error::usage("nothing is sent with a concurrency of 0; use 1 or more"));
+        }
+        if let [Ok(read), Ok(written)] = [input, output].map(Path::canonicalize)
+            && read == written
+        {
+            return Err(Error::usage(format!("{} is the input; name another output", output.display())));
         }
         let mut plan = Plan::read(&mut Lines::open(input)?, &settings.model)?;
         if plan.requests == 0 {

@@ -5,7 +5,7 @@ mod outcome;
 mod record;
 
 pub use file::Trace;
-pub(crate) use file::{is_cut_off, without_position};
+pub(crate) use file::{BYTE_ORDER_MARK, is_cut_off, without_position};
 pub use outcome::{Outcome, ThrottleMessage};
 pub(crate) use record::MOST_TOKENS;
 

@@ -5,7 +5,7 @@ use super::lines::Line;
 use crate::MODEL_MAX_TOKENS;
 use crate::text::one_line;
 use crate::throttle::RequestSize;
-use crate::trace::without_position;
+use crate::trace::{BYTE_ORDER_MARK, without_position};
 
 /// A line of the input: a Converse request body, and what is beside it.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ impl Job {
 }
 
 fn fields(text: &[u8]) -> Result<Map<String, Value>, String> {
-    match serde_json::from_slice(text) {
+    match serde_json::from_slice(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(_) => Err("not a JSON object".into()),
         Err(cause) => Err(format!("not JSON ({})", one_line(&without_position(&cause.to_string())))),

@@ -50,8 +50,9 @@ pub(super) struct QuotaArgs {
     pub rpm: Option<u64>,
 }
 
-/// What an emulator enforces.
+/// What an emulator enforces; nothing that another endpoint could be told.
 #[derive(Args, Clone)]
+#[group(conflicts_with_all = ["endpoint_url", "aws"])]
 pub(super) struct EmulatorArgs {
     /// The mechanism to enforce [default: drawn from --seed]
     #[arg(long, value_name = "ID")]

@@ -15,7 +15,7 @@ const LARGEST: u64 = 256 << 20;
 const LONGEST_REASON: usize = 160;
 
 /// What some editors put in front of a text.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+pub(crate) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Observations in the order they were made, in memory and, if it has a file, on disk.
 ///

@@ -110,7 +110,9 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Verdict: {}", self.headline())?;
         writeln!(f, "Absolute or relative minutes? {}", self.clock_sentence())?;
-        writeln!(f, "Binding quota: {}", self.binding)?;
+        let besides =
+            self.besides.map_or_else(String::new, |other| format!("; {} rejected some too", other.id()));
+        writeln!(f, "Binding quota: {}{besides}", self.binding)?;
         writeln!(f, "In plain words: {}", self.summary)?;
         for ranked in &self.ranked {
             let (probability, id) = (percent(ranked.probability), ranked.mechanism.id());

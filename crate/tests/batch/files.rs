@@ -48,8 +48,21 @@ fn an_output_in_use_or_of_another_input_is_refused_untouched() {
         world.settings.model = "model".into();
         let elsewhere = Batch::open(world.path("in"), world.path("out"), "aws", world.settings.clone());
         assert!(elsewhere.unwrap_err().to_string().contains("was answered by emulator, not aws"));
+        let itself = Batch::open(world.path("in"), world.path("in"), "emulator", world.settings.clone());
+        assert!(itself.unwrap_err().to_string().contains("is the input"));
+        assert_eq!(std::fs::read_to_string(world.path("in")).unwrap(), input);
         // More lines are no other input.
         std::fs::write(world.path("in"), format!("{input}\n\n{}", request(12))).unwrap();
         assert_eq!(world.open().unwrap().progress().left(), 1);
+    });
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_request() {
+    in_virtual_time(async {
+        let world = World::new(2, enforcing(MechanismId::TokenBucket));
+        let input = std::fs::read_to_string(world.path("in")).unwrap();
+        std::fs::write(world.path("in"), format!("\u{feff}{input}")).unwrap();
+        assert_eq!(world.run().await.0.progress.answered, 2);
     });
 }

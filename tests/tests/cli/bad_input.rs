@@ -46,6 +46,7 @@ async fn wrong_usage_is_named_and_leaves_no_file() {
         ("measure --model=", "--model"),
         ("measure --aws --region= --tpm 100", "--region"),
         ("measure --aws --endpoint-url http://127.0.0.1:1", "cannot be used with"),
+        ("measure --mechanism sliding_log --endpoint-url http://127.0.0.1:1", "cannot be used with"),
         ("measure --protocol classic --aws", "give --tpm, --rpm or both"),
         ("measure --aws --tpm 100", "add --yes"),
         ("measure --aws --tpm 100 --time-scale 60", "loopback"),
