@@ -7,6 +7,7 @@ use bedrock_tpm::{
     Settings, Target, Throttle, ThrottleSettings,
 };
 use clap::Args;
+use tokio::sync::Notify;
 
 use super::args::{EmulatorArgs, QuotaArgs, TargetArgs};
 use super::known::Known;
@@ -91,17 +92,21 @@ impl SendBatch {
         };
         let (report, end) = {
             let bar = BatchBar::new(&batch.progress(), clock);
+            let stop = Notify::new();
             let stop_at_once = async {
                 stop_requested().await;
+                stop.notify_one();
                 bar.say("stopping once what is under way has ended; Ctrl-C again stops at once");
                 stop_requested().await;
             };
             tokio::select! {
-                ended = batch.run(&endpoint, &throttle, clock, stop_requested(), bar.listener()) => ended,
+                // Listens before anything is sent.
+                biased;
                 () = stop_at_once => {
                     say("stopped; the same command goes on, and sends again what was under way");
                     return Ok(ExitCode::from(FAILURE));
                 }
+                ended = batch.run(&endpoint, &throttle, clock, stop.notified(), bar.listener()) => ended,
             }
         };
         self.conclude(&report, end)

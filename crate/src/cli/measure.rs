@@ -94,8 +94,10 @@ impl Measure {
             let progress = Progress::until(plans.ends_by(), tester.clock());
             tester.on_event(progress.listener());
             tokio::select! {
-                outcome = plans.run(&mut tester) => outcome.map_or_else(End::Failed, |()| End::Complete),
+                // Listens before anything is sent.
+                biased;
                 () = stop_requested() => End::Interrupted,
+                outcome = plans.run(&mut tester) => outcome.map_or_else(End::Failed, |()| End::Complete),
             }
         };
         self.conclude(&tester, end)
