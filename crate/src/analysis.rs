@@ -171,7 +171,6 @@ fn judge(
         reasons: Vec::new(),
     };
     verdict.warnings = reasons::warnings(&verdict, observations, assumptions);
-    verdict.warnings.extend(reasons::much_larger_than_stated(&verdict, assumptions));
     verdict.reasons = reasons::paragraphs(&verdict, observations, assumptions);
     verdict
 }

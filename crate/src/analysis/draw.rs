@@ -74,10 +74,8 @@ pub(super) fn second_quota(
 /// A limit of a few seconds beside that of a minute, which is `ceiling`.
 pub(super) fn burst_limit(ceiling: u64, [share, length, phase, which]: [f64; 4]) -> Mechanism {
     let limit = scaled(ceiling, log_uniform(share, 0.1, 0.9));
-    let window_s = match length / USUAL_PERIOD {
-        usual if usual < 1.0 => pick(USUAL_WINDOWS, usual),
-        _ => log_uniform((length - USUAL_PERIOD) / (1.0 - USUAL_PERIOD), 1.0, 30.0),
-    };
+    let index = (length / USUAL_PERIOD * USUAL_WINDOWS.len() as f64) as usize;
+    let window_s = period_of(index, (length - USUAL_PERIOD) / (1.0 - USUAL_PERIOD), USUAL_WINDOWS);
     if which < 0.5 {
         Mechanism::SlidingLog { limit, window_s }
     } else {

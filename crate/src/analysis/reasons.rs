@@ -191,7 +191,7 @@ fn most_in_a_minute(observations: &[Observation]) -> u64 {
 }
 
 /// A quota that lets far more pass than was stated is one that somebody raised, or one whose minutes run faster.
-pub(super) fn much_larger_than_stated(verdict: &Verdict, assumptions: &Assumptions) -> Option<String> {
+fn much_larger_than_stated(verdict: &Verdict, assumptions: &Assumptions) -> Option<String> {
     let Conclusion::Mechanism(_) = verdict.verdict else { return None };
     let (stated, what) = match verdict.binding {
         Binding::Quota(QuotaKind::Tokens) => (assumptions.tpm?, "tokens"),
@@ -262,5 +262,6 @@ pub(super) fn warnings(
     if models.len() > 1 {
         warnings.push("the trace mixes models, Regions or endpoints, which have quotas of their own".into());
     }
+    warnings.extend(much_larger_than_stated(verdict, assumptions));
     warnings
 }

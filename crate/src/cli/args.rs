@@ -96,15 +96,20 @@ pub(super) struct EmulatorArgs {
     /// Whether admission reserves `max_tokens`; if not, output is charged at the end
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     pub reserves: bool,
+    /// Quota of tokens per day
+    #[arg(long, value_name = "N")]
+    pub tpd: Option<u64>,
+}
+
+/// How requests are charged: what an emulator enforces, and a throttle assumes of any endpoint.
+#[derive(Args, Clone, Copy)]
+pub(super) struct ChargeArgs {
     /// When the unused part of a reservation comes back: at_end, never, or so many seconds after the end
     #[arg(long, value_name = "WHEN", default_value_t = Refund::AtEnd)]
     pub refund: Refund,
     /// Tokens that an output token counts for when a request is settled
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub burndown: u64,
-    /// Quota of tokens per day
-    #[arg(long, value_name = "N")]
-    pub tpd: Option<u64>,
 }
 
 /// A second target, which may share the quota of the first: the same, but for what is given here.
@@ -200,7 +205,7 @@ impl TargetArgs {
 
 impl EmulatorArgs {
     /// What to enforce. Without quotas, 8,000 tokens per minute.
-    pub(super) fn config(&self, quotas: QuotaArgs, seed: u64) -> Result<EmulatorConfig> {
+    pub(super) fn config(&self, quotas: QuotaArgs, charges: ChargeArgs, seed: u64) -> Result<EmulatorConfig> {
         let drawn = MechanismId::ALL[(seed % MechanismId::ALL.len() as u64) as usize];
         let id = self.mechanism.unwrap_or(drawn);
         let tpm = quotas.tpm.or_else(|| quotas.rpm.is_none().then_some(EMULATED_TPM));
@@ -211,8 +216,8 @@ impl EmulatorArgs {
             rejected: self.rejected,
             admission: self.admission,
             reserves: self.reserves,
-            refund: self.refund,
-            burndown: self.burndown,
+            refund: charges.refund,
+            burndown: charges.burndown,
             error_rate: self.error_rate,
             spurious_429: self.spurious_429,
             background: self.background,

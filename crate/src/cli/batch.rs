@@ -9,7 +9,7 @@ use bedrock_tpm::{
 use clap::Args;
 use tokio::sync::Notify;
 
-use super::args::{EmulatorArgs, QuotaArgs, TargetArgs};
+use super::args::{ChargeArgs, EmulatorArgs, QuotaArgs, TargetArgs};
 use super::known::Known;
 use super::progress::BatchBar;
 use super::{FAILURE, ask, print, say, stop_requested};
@@ -54,6 +54,8 @@ pub(super) struct SendBatch {
     budget_tokens: Option<u64>,
     #[command(flatten)]
     emulator: EmulatorArgs,
+    #[command(flatten)]
+    charges: ChargeArgs,
     /// Seed of every random choice of the emulator's
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -86,7 +88,7 @@ impl SendBatch {
             Some(target) => Endpoint::connect(&target, settings.timeouts, clock).await?,
             None => {
                 let quotas = QuotaArgs { tpm: settings.tpm, rpm: settings.rpm };
-                let emulator = Emulator::new(self.emulator.config(quotas, self.seed)?, clock)?;
+                let emulator = Emulator::new(self.emulator.config(quotas, self.charges, self.seed)?, clock)?;
                 Endpoint::simulated(Arc::new(emulator))
             }
         };
@@ -114,8 +116,8 @@ impl SendBatch {
 
     fn throttle(&self, settings: &Settings, clock: Clock) -> Result<Throttle> {
         let stated = ThrottleSettings::stated(settings.tpm, settings.rpm);
-        let stated =
-            ThrottleSettings { burndown: self.emulator.burndown, refund: self.emulator.refund, ..stated };
+        let ChargeArgs { refund, burndown } = self.charges;
+        let stated = ThrottleSettings { burndown, refund, ..stated };
         let known = self.verdict.as_deref().map(Known::read).transpose()?;
         if stated.quotas.is_empty() && !known.as_ref().is_some_and(Known::names_a_mechanism) {
             return Err(Error::usage(

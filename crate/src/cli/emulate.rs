@@ -5,13 +5,15 @@ use std::sync::Arc;
 use bedrock_tpm::{Answers, Clock, Emulator, EmulatorServer, Result};
 use clap::Args;
 
-use super::args::{EmulatorArgs, QuotaArgs};
+use super::args::{ChargeArgs, EmulatorArgs, QuotaArgs};
 use super::{print_text, say, stop_requested};
 
 #[derive(Args)]
 pub(super) struct Emulate {
     #[command(flatten)]
     emulator: EmulatorArgs,
+    #[command(flatten)]
+    charges: ChargeArgs,
     #[command(flatten)]
     quotas: QuotaArgs,
     /// Port to listen on; 0 takes a free one
@@ -30,7 +32,7 @@ pub(super) struct Emulate {
 
 impl Emulate {
     pub(super) async fn run(self) -> Result<ExitCode> {
-        let config = self.emulator.config(self.quotas, self.seed)?;
+        let config = self.emulator.config(self.quotas, self.charges, self.seed)?;
         let enforced = [
             config.tokens.map(|m| format!("tokens: {m}")),
             config.requests.map(|m| format!("requests: {m}")),

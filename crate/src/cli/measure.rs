@@ -6,7 +6,7 @@ use bedrock_tpm::{BedrockTpmTester, Clock, EmulatorConfig, Error, Report, Result
 use clap::{Args, ValueEnum};
 
 use super::analyze::assumptions;
-use super::args::{EmulatorArgs, PairedArgs, QuotaArgs, TargetArgs};
+use super::args::{ChargeArgs, EmulatorArgs, PairedArgs, QuotaArgs, TargetArgs};
 use super::measured::Measured;
 use super::plans::Plans;
 use super::progress::Progress;
@@ -20,6 +20,8 @@ pub(super) struct Measure {
     quotas: QuotaArgs,
     #[command(flatten)]
     emulator: EmulatorArgs,
+    #[command(flatten)]
+    charges: ChargeArgs,
     #[command(flatten)]
     paired: PairedArgs,
     /// Which requests are sent when
@@ -149,7 +151,10 @@ impl Measure {
     fn emulator_config(&self, resumed: &Trace, settings: &Settings) -> Result<EmulatorConfig> {
         match resumed.emulator() {
             Some(config) => Ok(config),
-            None => self.emulator.config(QuotaArgs { tpm: settings.tpm, rpm: settings.rpm }, settings.seed),
+            None => {
+                let quotas = QuotaArgs { tpm: settings.tpm, rpm: settings.rpm };
+                self.emulator.config(quotas, self.charges, settings.seed)
+            }
         }
     }
 

@@ -47,6 +47,7 @@ async fn wrong_usage_is_named_and_leaves_no_file() {
         ("measure --aws --region= --tpm 100", "--region"),
         ("measure --aws --endpoint-url http://127.0.0.1:1", "cannot be used with"),
         ("measure --mechanism sliding_log --endpoint-url http://127.0.0.1:1", "cannot be used with"),
+        ("batch in.jsonl --out out.jsonl --aws --burndown 5 --refund never", "which quotas?"),
         ("measure --protocol classic --aws", "give --tpm, --rpm or both"),
         ("measure --aws --tpm 100", "add --yes"),
         ("measure --aws --tpm 100 --time-scale 60", "loopback"),
