@@ -5,6 +5,7 @@ mod belief;
 mod draw;
 mod evidence;
 mod hypothesis;
+mod imagined;
 mod inquiry;
 mod likelihood;
 mod moments;

@@ -50,6 +50,21 @@ async fn same_seed_same_probes() -> Result<()> {
     Ok(())
 }
 
+/// It takes twenty requests in a row until the first of them tells anything.
+#[tokio::test(start_paused = true)]
+async fn a_quota_of_twenty_requests() -> Result<()> {
+    const RPM: u64 = 20;
+    for id in [MechanismId::AnchoredWindow, MechanismId::SlidingLog, MechanismId::SlidingCounter] {
+        let requests = Some(Mechanism::per_minute(id, RPM));
+        let emulator = EmulatorConfig { tokens: None, requests, seed: 5, ..Default::default() };
+        let settings = Settings { rpm: Some(RPM), ..Default::default() };
+        let verdict = measured_on(emulator, settings).await?.verdict();
+        assert_eq!(verdict.verdict, Conclusion::Mechanism(id), "{verdict}");
+        assert_eq!(verdict.binding, Binding::Quota(QuotaKind::Requests), "{verdict}");
+    }
+    Ok(())
+}
+
 fn says_that_words_are_wrong(verdict: &Verdict) -> bool {
     verdict.warnings.iter().any(|warning| warning.contains("words about another quota"))
 }

@@ -160,7 +160,10 @@ impl Inquiry {
             [_, second] => now.max(second.sent.plus_seconds(APART_S)),
             _ => now,
         };
+        let has_rejected = self.observations.iter().any(|it| it.outcome().is_throttled());
         let (sharpness, wait_s) = match posterior.candidates()[0] {
+            // Until the quota is used up nothing is told apart, however long one waits.
+            _ if !has_rejected => (1.0, 0.0),
             _ if self.led > 0 => (CHALLENGE_SHARPNESS, CHALLENGE_WAIT_S),
             (_, probability) if probability > LATE => (LATE_SHARPNESS, f64::INFINITY),
             _ => (1.0, f64::INFINITY),

@@ -1,7 +1,7 @@
 //! When a probe may tell something: after usual delays, around the turn of the minute, and when imagined limiters give
 //! way.
 
-use super::sweep::Imagined;
+use super::imagined::Imagined;
 use crate::Timestamp;
 
 /// Just before and after an instant, beyond the clock error, in seconds.

@@ -3,19 +3,13 @@
 //! The gain is the mutual information between the outcome and the class, over particles of the posterior. Source:
 //! Lindley, "On a measure of the information provided by an experiment", Ann. Math. Stat. 27 (1956).
 
-use super::belief::Belief;
+use super::imagined::{Imagined, imagine, surely};
 use super::moments;
 use super::posterior::Posterior;
-use super::prior::Class;
-use super::sweep::{Imagined, Sweep, best_size, surely_fits};
+use super::sweep::{Sweep, best_size};
 use crate::trace::USUAL_LATENCY_S;
-use crate::{Candidate, QuotaKind, Timestamp};
+use crate::{Candidate, Timestamp};
 
-/// Particles that are imagined forward, shared by the groups of classes that are left, and the most of one group.
-const PARTICLES: usize = 400;
-const PARTICLES_OF_GROUP: usize = 300;
-/// A class below this probability is not worth a probe.
-const NEGLIGIBLE: f64 = 1e-4;
 /// Delays that are considered, in seconds from now; the turn of the minute and other moments are tried besides.
 const DELAYS_S: [f64; 11] = [0.0, 1.0, 2.5, 4.5, 7.0, 11.0, 16.0, 23.0, 32.0, 44.0, 62.0];
 /// Probes in a row that are thought through, and the delays of the later ones, in seconds.
@@ -82,6 +76,8 @@ pub(super) struct Terms {
 struct Choice {
     at: Timestamp,
     sweep: Sweep,
+    /// How many such requests, one after the other, for as long as they are admitted.
+    times: u64,
     cost_s: f64,
 }
 
@@ -111,16 +107,11 @@ pub(super) fn next_probe(posterior: &Posterior, terms: &Terms) -> Probe {
         (other.sweep.gain >= choice.sweep.gain).then_some(other)
     });
     choices.extend(larger.collect::<Vec<_>>());
-    choices.extend(FILLS.into_iter().filter(|(delay_s, _)| *delay_s <= terms.wait_s).map(
-        |(delay_s, share)| {
-            let at = terms.from.plus_seconds(delay_s);
-            let size = (share * surely_fits(&imagined, terms.decided(at), SURELY)) as u64;
-            terms.choice(&imagined, at, terms.from, Some(size.clamp(terms.sizes.0, terms.sizes.1)))
-        },
-    ));
+    let fills = FILLS.into_iter().filter(|(delay_s, _)| *delay_s <= terms.wait_s);
+    choices.extend(fills.map(|(delay_s, share)| terms.fill(&imagined, delay_s, share)));
     let distinct = choices.iter().enumerate().filter(|(index, choice)| {
-        let is_same = |other: &Choice| (other.at, other.sweep.size) == (choice.at, choice.sweep.size);
-        !choices[index + 1..].iter().any(is_same)
+        let what = |choice: &Choice| (choice.at, choice.sweep.size, choice.times);
+        !choices[index + 1..].iter().any(|other| what(other) == what(choice))
     });
     let scored =
         distinct.map(|(_, choice)| choice).map(|choice| (choice, terms.rate_of_course(&imagined, choice)));
@@ -166,44 +157,6 @@ fn admitted_share(worlds: &[Imagined], at: Timestamp, size: u64) -> f64 {
     worlds.iter().filter(|one| one.fits(at, size)).map(|one| one.weight).sum::<f64>() / total
 }
 
-/// Worlds of every group of classes that is worth a probe, as many of each group; in a group, by its shares.
-fn imagine<'a>(beliefs: impl Iterator<Item = (&'a Belief, f64)>, sharpness: f64) -> Vec<Imagined> {
-    let mut groups: Vec<Group<'a>> = Vec::new();
-    for (belief, share) in beliefs {
-        let key = (belief.kind, belief.class.group());
-        match groups.iter_mut().find(|group| group.key == key) {
-            Some(group) => group.beliefs.push((belief, share)),
-            None => groups.push(Group { key, beliefs: vec![(belief, share)] }),
-        }
-    }
-    let likeliest = groups.iter().map(Group::share).fold(f64::MIN_POSITIVE, f64::max);
-    groups.retain(|group| group.share() > NEGLIGIBLE * likeliest);
-    let of_group = (PARTICLES / groups.len().max(1)).min(PARTICLES_OF_GROUP) as f64;
-    let worlds = groups.iter().enumerate().flat_map(|(index, group)| {
-        let all = group.share();
-        let weight = (all / likeliest).powf(sharpness);
-        group.beliefs.iter().enumerate().flat_map(move |(part, (belief, share))| {
-            let count = (of_group * share / all).round() as usize;
-            let weight = weight * share / all / count.max(1) as f64;
-            let replays = belief.sample(count).zip(((64 * index + part) as u64) << 32..);
-            replays.map(move |(replay, luck)| Imagined::new(replay, index, weight, luck))
-        })
-    });
-    worlds.collect()
-}
-
-/// Beliefs that a probe need not tell apart.
-struct Group<'a> {
-    key: (QuotaKind, Class),
-    beliefs: Vec<(&'a Belief, f64)>,
-}
-
-impl Group<'_> {
-    fn share(&self) -> f64 {
-        self.beliefs.iter().map(|(_, share)| share).sum()
-    }
-}
-
 impl Terms {
     /// Any probe after `last`, of up to `largest` tokens, whatever they cost.
     pub(super) fn at_the_end(last: Timestamp, largest: u64) -> Self {
@@ -231,7 +184,25 @@ impl Terms {
         let time_s = at.seconds_since(from) + self.latency_s + self.request_cost_s();
         let cost_s = |size: u64, admitted: f64| time_s + QUOTA_COST_S * admitted * size as f64 / self.quota;
         let sweep = best_size(imagined, self.decided(at), self.sizes, size, self.scepticism, cost_s);
-        Choice { at, sweep, cost_s: cost_s(sweep.size, sweep.admitted) }
+        Choice { at, sweep, times: 1, cost_s: cost_s(sweep.size, sweep.admitted) }
+    }
+
+    /// To use up a share of what is surely there after a while: with one request, or with as many as that takes where
+    /// size does not matter.
+    fn fill(&self, imagined: &[Imagined], delay_s: f64, share: f64) -> Choice {
+        let at = self.from.plus_seconds(delay_s);
+        let decided = self.decided(at);
+        let of_surely = |of: &dyn Fn(&Imagined) -> f64| share * surely(imagined, SURELY, of);
+        let tokens = of_surely(&|one| one.room(decided));
+        let requests = of_surely(&|one| one.requests(decided));
+        if tokens.is_finite() || requests.is_infinite() {
+            let size = (tokens as u64).clamp(self.sizes.0, self.sizes.1);
+            return self.choice(imagined, at, self.from, Some(size));
+        }
+        let one = self.choice(imagined, at, self.from, Some(self.sizes.0));
+        let times = (requests as u64).max(1);
+        let others_s = (times - 1) as f64 * (self.latency_s + self.request_cost_s());
+        Choice { times, cost_s: one.cost_s + others_s, ..one }
     }
 
     fn request_cost_s(&self) -> f64 {
@@ -261,7 +232,7 @@ impl Terms {
                 gain += share * probe.sweep.gain;
                 cost_s += share * probe.cost_s;
                 if step + 1 < STEPS {
-                    let from = probe.at.plus_seconds(self.latency_s);
+                    let from = probe.at.plus_seconds(probe.times as f64 * self.latency_s);
                     next.extend(self.outcomes(worlds, &probe).into_iter().filter_map(|after| {
                         let worlds = || after.iter().map(|one| &**one);
                         let choices = moments::usual(from, &LATER_DELAYS_S)
@@ -280,10 +251,17 @@ impl Terms {
     /// The imagined worlds in which a probe is admitted, and those in which it is rejected, after it.
     fn outcomes<'a>(&self, imagined: Vec<&'a mut Imagined>, probe: &Choice) -> [Vec<&'a mut Imagined>; 2] {
         let (at, size) = (self.decided(probe.at), probe.sweep.size);
+        let sent = |index| at.plus_seconds(index as f64 * self.latency_s);
         let [mut admitting, mut rejecting] = [(); 2].map(|()| Vec::with_capacity(imagined.len()));
         for one in imagined {
             if one.fits(at, size) {
                 one.charge(at, size);
+                for at in (1..probe.times).map(sent) {
+                    if !one.fits(at, size) {
+                        break;
+                    }
+                    one.charge(at, size);
+                }
                 admitting.push(one);
             } else {
                 one.reject(at, size);

@@ -1,28 +1,9 @@
-use super::draw::uniform;
-use super::hypothesis::Oddity;
-use super::noise::{self, outcome_probability};
-use super::quantile::quantile;
-use super::replay::{Enforced, ROUNDING, Replay};
-use crate::{Admission, Decision, Limiter, QuotaKind, Timestamp};
+use super::imagined::Imagined;
+use super::noise::outcome_probability;
+use crate::Timestamp;
 
 /// What a probe tells about the rest of a hypothesis, its limit say, counts this much of what it tells about the class.
 const PARAMETERS_COUNT: f64 = 0.01;
-
-/// One way the world may be, to be imagined forward.
-#[derive(Clone, Debug)]
-pub(super) struct Imagined {
-    first: Enforced,
-    second: Option<Enforced>,
-    admission: Admission,
-    rejected_count: bool,
-    oddity: Oddity,
-    banned_until: Timestamp,
-    /// Relative probability.
-    pub weight: f64,
-    pub class: usize,
-    /// A uniform number that tells its luck.
-    luck: u64,
-}
 
 /// The size at which an outcome tells most for its cost, at one instant.
 #[derive(Clone, Copy, Debug)]
@@ -33,80 +14,6 @@ pub(super) struct Sweep {
     pub gain: f64,
     /// Probability that the probe is admitted.
     pub admitted: f64,
-}
-
-impl Imagined {
-    pub(super) fn new(replay: &Replay, class: usize, weight: f64, luck: u64) -> Self {
-        let (first, second) = replay.enforced();
-        let (first, second) = (first.clone(), second.cloned());
-        let (admission, rejected_count) = replay.rules();
-        let (oddity, banned_until) = replay.oddity();
-        Self { first, second, admission, rejected_count, oddity, banned_until, weight, class, luck }
-    }
-
-    /// The same world, counted with another class.
-    pub(super) fn of_class(self, class: usize) -> Self {
-        Self { class, ..self }
-    }
-
-    pub(super) fn fits(&self, at: Timestamp, tokens: u64) -> bool {
-        self.room(at) >= tokens as f64
-    }
-
-    pub(super) fn charge(&mut self, at: Timestamp, tokens: u64) {
-        self.first.limiter.charge(self.oddity.counted_from(at), self.first.kind.cost(tokens));
-        if let Some(second) = &mut self.second {
-            second.limiter.charge(at, second.kind.cost(tokens));
-        }
-    }
-
-    pub(super) fn reject(&mut self, at: Timestamp, tokens: u64) {
-        if self.rejected_count {
-            self.charge(at, tokens);
-        }
-        self.banned_until = self.oddity.banned_until(at, self.banned_until);
-    }
-
-    /// When `share` of the quota fits again, if nothing else is charged; `None` if it does now, or never will.
-    pub(super) fn returns_at(&self, now: Timestamp, share: f64) -> Option<Timestamp> {
-        let cost = (share * self.first.ceiling as f64) as u64;
-        match self.first.limiter.check(now.max(self.banned_until), cost) {
-            Decision::Admitted => None,
-            Decision::Throttled { retry_at } => retry_at,
-        }
-    }
-
-    /// The largest request that would be admitted.
-    fn room(&self, at: Timestamp) -> f64 {
-        if at < self.banned_until {
-            return f64::NEG_INFINITY;
-        }
-        // Other luck at another instant.
-        let luck = self.luck ^ at.as_nanos() as u64;
-        let ceiling = self.first.ceiling;
-        let room_of = |quota: &Enforced, withheld| quota.room(at, withheld, self.admission, luck);
-        let of_first = room_of(&self.first, self.oddity.withheld(at, ceiling));
-        let room = self.second.as_ref().map_or(of_first, |second| of_first.min(room_of(second, 0.0)));
-        match self.oddity {
-            Oddity::AtRandom(chance) => room - chance.least_margin(uniform(luck, 1), ceiling as f64),
-            _ => room,
-        }
-    }
-}
-
-impl Enforced {
-    /// What `luck` makes of the blurred edge. A quota that asks for less than the whole cost, as one of requests does, admits any size or none.
-    fn room(&self, at: Timestamp, withheld: f64, admission: Admission, luck: u64) -> f64 {
-        let blur = match self.kind {
-            QuotaKind::Requests => ROUNDING,
-            QuotaKind::Tokens | QuotaKind::TokensPerDay => noise::blur(uniform(luck, 0), self.edge),
-        };
-        match (self.kind, admission, self.limiter.remaining(at) - withheld + blur) {
-            (QuotaKind::Tokens | QuotaKind::TokensPerDay, Admission::Whole, remaining) => remaining,
-            (_, _, remaining) if remaining >= 1.0 => f64::INFINITY,
-            _ => f64::NEG_INFINITY,
-        }
-    }
 }
 
 /// The size whose outcome at `at` tells most for what it costs, or how much the `given` one tells. The cost depends on the
@@ -126,7 +33,7 @@ pub(super) fn best_size<'a>(
     let mut above = largest as f64;
     let mut rooms = rooms(imagined, at);
     let mut tally = Tally::new(&rooms, scepticism);
-    largest_first(&mut rooms);
+    rooms.sort_by(|a, b| b.tokens.total_cmp(&a.tokens));
     let mut next = rooms.iter();
     // Between two rooms the outcome is the same for every size; take the middle, far from both, or the smallest where
     // size does not matter.
@@ -152,14 +59,6 @@ pub(super) fn best_size<'a>(
     best
 }
 
-/// The largest size that is admitted at `at` with this probability, in tokens; infinite where size does not matter.
-pub(super) fn surely_fits(imagined: &[Imagined], at: Timestamp, probability: f64) -> f64 {
-    let mut rooms = rooms(imagined, at);
-    largest_first(&mut rooms);
-    let rooms: Vec<(f64, f64)> = rooms.into_iter().map(|room| (room.tokens, room.weight)).collect();
-    quantile(&rooms, probability).map_or(0.0, |room| room.max(0.0))
-}
-
 /// The largest request that a world would admit.
 struct Room {
     tokens: f64,
@@ -171,10 +70,6 @@ struct Room {
 fn rooms<'a>(imagined: impl IntoIterator<Item = &'a Imagined>, at: Timestamp) -> Vec<Room> {
     let room = |one: &Imagined| Room { tokens: one.room(at), weight: one.weight, class: one.class };
     imagined.into_iter().map(room).collect()
-}
-
-fn largest_first(rooms: &mut [Room]) {
-    rooms.sort_by(|a, b| b.tokens.total_cmp(&a.tokens));
 }
 
 /// How much of each class admits a size.
