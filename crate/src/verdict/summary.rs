@@ -4,7 +4,7 @@ use super::display::WORTH_NAMING;
 use super::plain;
 use super::{Binding, Conclusion, Verdict};
 use crate::text::{days, distinct, grouped, percent, requests, time_scale};
-use crate::{Observation, Outcome, QuotaKind};
+use crate::{Candidate, Observation, Outcome, QuotaKind};
 
 /// What was sent, which limit rejected, how it works, how sure that is, what is not known and what to do: up to six
 /// sentences.
@@ -17,10 +17,7 @@ pub(crate) fn summary(verdict: &Verdict, observations: &[Observation]) -> String
             "No limit was reached, so nothing is known of how the limits of this account work.".into(),
             "To find out, more has to be sent in a minute.".into(),
         ],
-        (Binding::Unknown, _) => vec![
-            "It is not clear whether a limit on tokens or one on requests rejected them.".into(),
-            "Requests of different sizes would tell.".into(),
-        ],
+        (Binding::Unknown, conclusion) => which_is_open(verdict, conclusion),
         (Binding::Quota(kind), Conclusion::Mechanism(_)) => how_it_works(verdict, observations, kind),
         (Binding::Quota(kind), _) => what_is_possible(verdict, kind),
     };
@@ -97,6 +94,23 @@ fn how_it_works(verdict: &Verdict, observations: &[Observation], kind: QuotaKind
             limit.advice(),
             if observations.iter().all(is_bedrock) { &more } else { "" }
         ),
+    ]
+}
+
+fn which_is_open(verdict: &Verdict, conclusion: Conclusion) -> Vec<String> {
+    let how = match conclusion {
+        Conclusion::Mechanism(id) => {
+            let probability = share(verdict.probability);
+            format!(
+                " Either way it is {}, with a probability of {probability}.",
+                plain::name(Candidate::Known(id))
+            )
+        }
+        _ => String::new(),
+    };
+    vec![
+        format!("It is not clear whether a limit on tokens or one on requests rejected them.{how}"),
+        "Requests of different sizes would tell.".into(),
     ]
 }
 
