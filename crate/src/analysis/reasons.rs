@@ -240,7 +240,7 @@ pub(super) fn warnings(
         warn(
             count(&|o| o.outcome().named().is_some_and(|named| !fired.contains(&Some(named)))),
             &format!(
-                "were rejected with words about another quota, but by what was admitted it is that of {kind}"
+                "were rejected with words about another quota, but by what was admitted that of {kind} explains them"
             ),
         );
     }
