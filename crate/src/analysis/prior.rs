@@ -24,7 +24,7 @@ pub(super) const TOGETHER: [&[usize]; 11] =
 
 /// How often others use the quota at all, and how much of it at most.
 const OTHERS_ARE_ACTIVE: f64 = 0.5;
-const OTHERS_SHARE: f64 = 0.2;
+const OTHERS_SHARE: f64 = 0.6;
 /// How often somebody used the quota in the minute before the first observation. Any request, however small, starts
 /// an anchored window, while other mechanisms are changed only by as much as was used.
 const WINDOW_STARTED_BEFORE: f64 = 0.5;
@@ -183,7 +183,7 @@ impl Class {
         let others = if active < OTHERS_ARE_ACTIVE {
             // In a large quota of requests these are bursts, so that no quota means more events than another.
             let request_cost = scaled(ceiling, 0.01 + 0.09 * active / OTHERS_ARE_ACTIVE);
-            let use_per_s = share.powi(2) * OTHERS_SHARE * mechanism.rate_per_s();
+            let use_per_s = share.powi(3) * OTHERS_SHARE * mechanism.rate_per_s();
             Others { use_per_s, request_cost }
         } else {
             Others::default()
