@@ -4,9 +4,9 @@
 //! Lindley, "On a measure of the information provided by an experiment", Ann. Math. Stat. 27 (1956).
 
 use super::imagined::{Imagined, imagine, surely};
-use super::moments;
 use super::posterior::Posterior;
 use super::sweep::{Sweep, best_size};
+use super::{MOST_REQUESTS, moments};
 use crate::trace::USUAL_LATENCY_S;
 use crate::{Candidate, Timestamp};
 
@@ -200,7 +200,7 @@ impl Terms {
             return self.choice(imagined, at, self.from, Some(size));
         }
         let one = self.choice(imagined, at, self.from, Some(self.sizes.0));
-        let times = (requests as u64).max(1);
+        let times = (requests as u64).clamp(1, MOST_REQUESTS as u64);
         let others_s = (times - 1) as f64 * (self.latency_s + self.request_cost_s());
         Choice { times, cost_s: one.cost_s + others_s, ..one }
     }
