@@ -2,7 +2,7 @@ use super::belief::Effort;
 use super::evidence::Evidence;
 use super::plan::{BIAS_OF_THE_BEST, Probe, SMALLEST, Terms, next_probe};
 use super::posterior::Posterior;
-use super::{Assumptions, EFFORT, conclude};
+use super::{Assumptions, EFFORT, MOST_REQUESTS, conclude};
 use crate::trace::mean_latency_s;
 use crate::{Candidate, Conclusion, Observation, Timestamp, Verdict};
 
@@ -80,22 +80,25 @@ impl Inquiry {
         }
     }
 
-    /// Takes in what was observed, the latest last.
-    pub fn observe(&mut self, observation: &Observation) {
-        let evidence = Evidence::from(observation);
+    /// Takes in what was observed since the last time, in order: what is said of a leader is said of all of it.
+    pub fn observe(&mut self, observations: &[Observation]) {
+        let Some(first) = observations.first() else { return };
         self.verdict = None;
-        self.observations.push(observation.clone());
+        let before = self.observations.len();
+        self.observations.extend_from_slice(observations);
         let posterior = self
             .posterior
-            .get_or_insert_with(|| Posterior::new(&self.assumptions, evidence.earliest, SEARCH));
-        posterior.observe(evidence);
+            .get_or_insert_with(|| Posterior::new(&self.assumptions, Evidence::from(first).earliest, SEARCH));
+        observations.iter().for_each(|observation| posterior.observe(observation.into()));
+        let observed = self.observations.len();
+        let is_time = |every: usize| before / every < observed / every;
         self.note_leader();
-        if self.led == 0 && self.observations.len().is_multiple_of(REFINE_EVERY) {
+        if self.led == 0 && is_time(REFINE_EVERY) {
             self.posterior.iter_mut().for_each(|posterior| posterior.refine(1));
             self.note_leader();
         }
         let refuted_all = self.led == 1 && self.leader == Some(Candidate::SomethingElse);
-        if refuted_all || (self.led == 0 && self.observations.len().is_multiple_of(RENEW_EVERY)) {
+        if refuted_all || (self.led == 0 && is_time(RENEW_EVERY)) {
             self.renew();
             self.note_leader();
         }
@@ -146,12 +149,14 @@ impl Inquiry {
                 ((self.quota() * FIRST_SHARE).min(FIRST_AT_MOST) as u64).max(SMALLEST.min(self.largest));
             let [from, until] = GOOD_SECONDS;
             let good = (from..until).contains(&now.second_of_minute());
-            return Next::Search(Probe { at: if good { now } else { now.next_second(from) }, tokens });
+            let at = if good { now } else { now.next_second(from) };
+            return Next::Search(Probe { at, tokens, times: 1 });
         };
         if let [only] = &self.observations[..]
             && only.outcome().is_admitted()
         {
-            return Next::Search(Probe { at: now, tokens: (self.quota() * SECOND_SHARE) as u64 });
+            let tokens = (self.quota() * SECOND_SHARE) as u64;
+            return Next::Search(Probe { at: now, tokens, times: 1 });
         }
         if self.verdict.is_some() {
             return Next::Done;
@@ -161,6 +166,9 @@ impl Inquiry {
             _ => now,
         };
         let has_rejected = self.observations.iter().any(|it| it.outcome().is_throttled());
+        if let (false, Some(times)) = (has_rejected, self.requests_to_use_up()) {
+            return Next::Search(Probe { at: from, tokens: SMALLEST.min(self.largest), times });
+        }
         let (sharpness, wait_s) = match posterior.candidates()[0] {
             // Until the quota is used up nothing is told apart, however long one waits.
             _ if !has_rejected => (1.0, 0.0),
@@ -200,6 +208,14 @@ impl Inquiry {
             self.led = 0;
             self.note_leader();
         }
+    }
+
+    /// Requests that are missing until the quota of requests, if only that is known, should reject one.
+    fn requests_to_use_up(&self) -> Option<u64> {
+        let rpm = self.assumptions.rpm.filter(|_| self.assumptions.tpm.is_none())?;
+        let followed = MOST_REQUESTS.saturating_sub(self.observations.len()) as u64;
+        let missing = (rpm + 1).saturating_sub(self.observations.len() as u64).min(followed);
+        (missing > 0).then_some(missing)
     }
 
     fn is_sure(&self, probability: f64) -> bool {

@@ -49,6 +49,8 @@ pub struct Probe {
     pub at: Timestamp,
     /// Tokens it should reserve.
     pub tokens: u64,
+    /// How many of them, one right after the other until one is rejected: more than one where only their number counts.
+    pub times: u64,
 }
 
 /// What limits the choice of a probe.
@@ -126,7 +128,7 @@ pub(super) fn next_probe(posterior: &Posterior, terms: &Terms) -> Probe {
             let (from, at) = (terms.decided(terms.from), terms.decided(best.at));
             let before = moments::before_an_end(&imagined, from).filter(|before| *before < at);
             let best = before.map_or(*best, |it| terms.choice(&imagined, terms.left(it), terms.from, None));
-            Probe { at: best.at, tokens: best.sweep.size }
+            Probe { at: best.at, tokens: best.sweep.size, times: best.times }
         }
     }
 }
@@ -149,7 +151,7 @@ pub(super) fn separating_probe(
     let best = choices.max_by(|a, b| a.sweep.gain.total_cmp(&b.sweep.gain))?;
     let admitted = worlds.map(|worlds| admitted_share(&worlds, terms.decided(best.at), best.sweep.size));
     let differ = (admitted[0] - admitted[1]).abs() > TELLING;
-    differ.then_some((Probe { at: best.at, tokens: best.sweep.size }, admitted))
+    differ.then_some((Probe { at: best.at, tokens: best.sweep.size, times: 1 }, admitted))
 }
 
 fn admitted_share(worlds: &[Imagined], at: Timestamp, size: u64) -> f64 {
@@ -200,7 +202,7 @@ impl Terms {
             return self.choice(imagined, at, self.from, Some(size));
         }
         let one = self.choice(imagined, at, self.from, Some(self.sizes.0));
-        let times = (requests as u64).clamp(1, MOST_REQUESTS as u64);
+        let times = (requests as usize).min(MOST_REQUESTS.saturating_sub(self.requests)).max(1) as u64;
         let others_s = (times - 1) as f64 * (self.latency_s + self.request_cost_s());
         Choice { times, cost_s: one.cost_s + others_s, ..one }
     }

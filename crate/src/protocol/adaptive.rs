@@ -47,7 +47,7 @@ impl Adaptive {
     /// none is answered; an output error if the trace cannot be written. What was observed before is in the trace.
     pub async fn run(&self, tester: &mut BedrockTpmTester) -> Result<()> {
         let mut inquiry = Inquiry::new(tester.assumptions(), tester.largest_probe());
-        tester.trace().observations().iter().for_each(|observation| inquiry.observe(observation));
+        tester.trace().observations().chunks(1).for_each(|observation| inquiry.observe(observation));
         let mut pace = Pace::new(tester.clock());
         loop {
             let (phase, probe) = match pace.think(|from| inquiry.next(from)) {
@@ -65,8 +65,15 @@ impl Adaptive {
             }
             tester.begin_phase(phase);
             let send = async |tester: &mut BedrockTpmTester| tester.make_bedrock_request(probe.tokens).await;
-            let Some(observation) = send_at(probe.at, tester, send).await? else { return Ok(()) };
-            inquiry.observe(&observation);
+            let mut observed = Vec::new();
+            for _ in 0..probe.times {
+                let Some(observation) = send_at(probe.at, tester, send).await? else { return Ok(()) };
+                observed.push(observation);
+                if observed.last().is_some_and(|latest| latest.outcome().is_throttled()) {
+                    break;
+                }
+            }
+            inquiry.observe(&observed);
         }
     }
 }
