@@ -173,19 +173,27 @@ impl Posterior {
         shares
     }
 
-    /// The kind of quota that most probably rejected, with its probability among the kinds.
+    /// The kind of quota that most probably rejected the most, with the probability that it rejected any; among the kinds.
     pub(super) fn likeliest_kind(&self) -> (QuotaKind, f64) {
-        let known = (1.0 - self.shares.something_else).max(1e-12);
-        let kinds = KINDS.map(|(kind, _)| (kind, self.sum(|belief| belief.kind == kind) / known));
-        kinds.into_iter().fold(kinds[0], |best, other| if other.1 > best.1 { other } else { best })
+        let most = |kind| self.sum(|belief| belief.kind == kind);
+        let kinds = KINDS.map(|(kind, _)| kind);
+        let kind = kinds
+            .into_iter()
+            .fold(kinds[0], |best, other| if most(other) > most(best) { other } else { best });
+        (kind, self.rejected(kind))
     }
 
     /// The other quota that more likely than not rejected some of the requests too, if it is one of `kind` that is named.
     pub(super) fn besides(&self, kind: QuotaKind) -> Option<QuotaKind> {
-        let of_kind = || self.beliefs().filter(|(belief, _)| belief.kind == kind);
-        let all: f64 = of_kind().map(|(_, share)| share).sum();
-        let both = |other| of_kind().map(|(belief, share)| share * belief.besides(other)).sum::<f64>();
-        KINDS.into_iter().map(|(other, _)| other).find(|other| both(*other) > 0.5 * all)
+        let mut others = KINDS.into_iter().map(|(other, _)| other).filter(|other| *other != kind);
+        others.find(|other| self.rejected(*other) > 0.5)
+    }
+
+    /// The probability that a quota of this kind rejected some of the requests, if it was a known one that did.
+    fn rejected(&self, kind: QuotaKind) -> f64 {
+        let of_belief = |belief: &Belief| if belief.kind == kind { 1.0 } else { belief.besides(kind) };
+        let known = (1.0 - self.shares.something_else).max(1e-12);
+        self.beliefs().map(|(belief, share)| share * of_belief(belief)).sum::<f64>() / known
     }
 
     fn something_else(&self) -> f64 {

@@ -68,6 +68,8 @@ pub(super) struct Replay {
     explained: [u32; 2],
     /// What rejected the latest request, as far as that is known.
     rejected_by: [Option<QuotaKind>; 2],
+    /// Whether the second quota was named for a request that it rejects.
+    second_is_named: bool,
     /// Rejections of what would have fitted had the limit not been lower.
     by_shift: u32,
 }
@@ -89,6 +91,7 @@ impl Replay {
             now: start.plus_seconds(-MEMORY_S),
             unwatched_from: start.plus_seconds(-MEMORY_S),
             explained: [0; 2],
+            second_is_named: false,
             by_shift: 0,
         };
         if let Some((seconds, used)) = hypothesis.before {
@@ -103,7 +106,10 @@ impl Replay {
     pub(super) fn likelihood(&mut self, evidence: &Evidence, luck: u64) -> f64 {
         let outcome = self.step(evidence, luck);
         match evidence.outcome.named().filter(|_| evidence.informative) {
-            Some(named) => outcome * self.words.hear(named, self.rejected_by),
+            Some(named) => {
+                self.second_is_named |= self.rejected_by[1] == Some(named);
+                outcome * self.words.hear(named, self.rejected_by)
+            }
             None => outcome,
         }
     }
@@ -243,7 +249,7 @@ impl Replay {
     /// The other kind of quota, if it rejected some of the requests too.
     pub(super) fn besides(&self) -> Option<QuotaKind> {
         let other = self.second.as_ref().filter(|it| it.kind != self.first.kind);
-        other.filter(|_| self.explained[1] > 0).map(|it| it.kind)
+        other.filter(|_| self.explained[1] > 0 || self.second_is_named).map(|it| it.kind)
     }
 
     /// The probability that outcomes contradict it too often.
