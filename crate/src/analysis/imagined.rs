@@ -14,6 +14,7 @@ const PARTICLES: usize = 400;
 const PARTICLES_OF_GROUP: usize = 300;
 /// A class below this probability is not worth a probe.
 const NEGLIGIBLE: f64 = 1e-4;
+
 /// One way the world may be, to be imagined forward.
 #[derive(Clone, Debug)]
 pub(super) struct Imagined {

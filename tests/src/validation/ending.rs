@@ -1,4 +1,4 @@
-use bedrock_tpm::{Binding, Candidate, ClockAnswer, Conclusion, Mechanism, MechanismId, QuotaKind, Verdict};
+use bedrock_tpm::{Binding, Candidate, ClockAnswer, Conclusion, Mechanism, MechanismId, Verdict};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -57,7 +57,7 @@ pub fn is_right(truth: &Truth, verdict: &Verdict) -> bool {
         (Some(_), None) => false,
         (Some(mechanism), Some(id)) => {
             let astray = is_alone(&mechanism, verdict) || is_clock_wrong(truth, verdict);
-            is_same(truth, &mechanism, id, verdict) && !(truth.set == Set::Pairs && astray)
+            is_same(&mechanism, id, verdict) && !(truth.set == Set::Pairs && astray)
         }
     }
 }
@@ -66,7 +66,7 @@ pub fn is_right(truth: &Truth, verdict: &Verdict) -> bool {
 pub(super) fn leads(truth: &Truth, verdict: &Verdict) -> bool {
     match (truth.mechanism(), verdict.ranked.first().map(|ranked| ranked.mechanism)) {
         (None, leader) => leader == Some(Candidate::SomethingElse),
-        (Some(mechanism), Some(Candidate::Known(id))) => is_same(truth, &mechanism, id, verdict),
+        (Some(mechanism), Some(Candidate::Known(id))) => is_same(&mechanism, id, verdict),
         (Some(_), _) => false,
     }
 }
@@ -79,13 +79,11 @@ pub(super) fn is_misnamed(truth: &Truth, verdict: &Verdict) -> bool {
 /// Whether `id` is the id of `mechanism`, or of one that cannot be told from it over a network:
 ///
 /// - a bucket with ticks of up to 2 s, or a window as short, which is such a bucket refilled to the brim, is a token
-///   bucket, and so is a bucket of requests with ticks that bring no more than one;
+///   bucket;
 /// - a bucket refilled to the brim by each tick is a fixed window and the other way round, if the verdict says so.
-fn is_same(truth: &Truth, mechanism: &Mechanism, id: MechanismId, verdict: &Verdict) -> bool {
+fn is_same(mechanism: &Mechanism, id: MechanismId, verdict: &Verdict) -> bool {
     let blurred = match *mechanism {
-        Mechanism::SteppedBucket { refill_per_s, tick_s, .. } => {
-            tick_s <= BLURRED_TICK_S || (truth.binding == QuotaKind::Requests && refill_per_s * tick_s <= 1.0)
-        }
+        Mechanism::SteppedBucket { tick_s, .. } => tick_s <= BLURRED_TICK_S,
         Mechanism::FixedWindow { window_s, .. } => window_s <= BLURRED_TICK_S,
         _ => false,
     };

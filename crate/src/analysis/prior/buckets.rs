@@ -5,7 +5,8 @@ use crate::{Admission, Mechanism, QuotaKind};
 /// How often a bucket holds what comes in a minute.
 pub(super) const CAPACITY_OF_A_MINUTE: f64 = 0.5;
 /// A bucket that ticks as fast as the first four cannot be told from one that refills continuously, over a network: latency
-/// blurs it. Nor can one of requests that no tick brings more than one.
+/// blurs it. One of requests that no tick brings more than one is not told from it either: where ticks divide the time that
+/// a request takes, only what comes after the bucket was full differs, and others only now and then.
 const HIDDEN_TICKS: [f64; 12] = [0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0];
 const BLURRED_S: f64 = 2.0;
 const CONTINUOUS: f64 = 0.6;
