@@ -48,14 +48,14 @@ struct Shares {
 impl Posterior {
     /// What is thought before anything was seen, of a trace that begins at `first`.
     pub(super) fn new(assumptions: &Assumptions, first: Timestamp, effort: Effort) -> Self {
-        let stated = Stated { tpm: assumptions.tpm, rpm: assumptions.rpm };
         let classes = KINDS.into_iter().flat_map(|(kind, kind_prior)| {
-            Class::of(kind, stated).into_iter().map(move |(class, prior)| (class, kind, kind_prior * prior))
+            Class::of(kind).into_iter().map(move |(class, prior)| (class, kind, kind_prior * prior))
         });
         let beliefs = classes
             .enumerate()
             .map(|(index, (class, kind, prior))| {
                 let seed = assumptions.seed.wrapping_mul(1_000).wrapping_add(index as u64);
+                let stated = Stated { tpm: assumptions.tpm, rpm: assumptions.rpm };
                 let belief = Belief::new((class, kind), stated, first, effort, seed);
                 (belief, prior * (1.0 - SOMETHING_ELSE))
             })
