@@ -1,4 +1,4 @@
-use crate::{Admission, Mechanism, QuotaKind, Timestamp};
+use crate::{Admission, AnyLimiter, Limiter, Mechanism, QuotaKind, Timestamp};
 
 /// A mechanism with fixed parameters, and the circumstances under which it is watched.
 #[derive(Clone, Debug)]
@@ -28,12 +28,22 @@ pub(super) enum Oddity {
     AtRandom(Chance),
     /// A rejection has others follow.
     Banning(Ban),
+    /// A rejection has the window last longer.
+    Doubling(Doubling),
 }
 
 impl Oddity {
     /// From when on a request counts that was decided on at `at`.
-    pub(super) fn counted_from(self, at: Timestamp) -> Timestamp {
-        if let Self::Slotted(slots) = self { slots.start(at) } else { at }
+    pub(super) fn counted_from(self, at: Timestamp, penalty: Penalty) -> Timestamp {
+        if let Self::Slotted(slots) = self { slots.start(at) } else { self.seen(at, penalty) }
+    }
+
+    /// What the limiter takes for the time.
+    pub(super) fn seen(self, at: Timestamp, penalty: Penalty) -> Timestamp {
+        match self {
+            Self::Doubling(doubling) if at < penalty.until => at.min(doubling.end_of_first(penalty.since)),
+            _ => at,
+        }
     }
 
     /// What is withheld at an instant of a limit of `ceiling`.
@@ -46,9 +56,18 @@ impl Oddity {
         if let Self::Shifting(shift) = self { 1.0 - shift.withheld } else { 1.0 }
     }
 
-    /// Until when nothing is admitted after a rejection at `now`, if that was so until `until` before.
-    pub(super) fn banned_until(self, now: Timestamp, until: Timestamp) -> Timestamp {
-        if let Self::Banning(ban) = self { ban.after(now, until) } else { until }
+    /// Whether nothing is admitted at an instant, whatever the limiter says.
+    pub(super) fn is_closed(self, at: Timestamp, penalty: Penalty) -> bool {
+        matches!(self, Self::Banning(_)) && at < penalty.until
+    }
+
+    /// What follows from a rejection at `now` by `limiter`.
+    pub(super) fn penalty(self, now: Timestamp, before: Penalty, limiter: &AnyLimiter) -> Penalty {
+        match self {
+            Self::Banning(ban) => ban.after(now, before),
+            Self::Doubling(doubling) => doubling.after(now, before, limiter),
+            _ => before,
+        }
     }
 }
 
@@ -104,9 +123,47 @@ pub(super) struct Ban {
 }
 
 impl Ban {
-    /// Until when, after a rejection at `now`, if it held until `until` before.
-    fn after(self, now: Timestamp, until: Timestamp) -> Timestamp {
-        if self.prolonged || now >= until { now.plus_seconds(self.seconds) } else { until }
+    fn after(self, now: Timestamp, before: Penalty) -> Penalty {
+        match self.prolonged || now >= before.until {
+            true => Penalty { since: now, until: now.plus_seconds(self.seconds) },
+            false => before,
+        }
+    }
+}
+
+/// A window from first use lasts twice as long after each rejection in it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Doubling {
+    pub window_s: f64,
+    /// It does not become longer than this.
+    pub longest_s: f64,
+}
+
+impl Doubling {
+    fn after(self, now: Timestamp, before: Penalty, limiter: &AnyLimiter) -> Penalty {
+        let (since, length_s) = match now < before.until {
+            true => (before.since, before.until.seconds_since(before.since)),
+            false => (limiter.remembers_since(now), self.window_s),
+        };
+        Penalty { since, until: since.plus_seconds((2.0 * length_s).min(self.longest_s)) }
+    }
+
+    /// The last instant at which the limiter knows of a window without rejections.
+    fn end_of_first(self, since: Timestamp) -> Timestamp {
+        since.plus_seconds(self.window_s).minus_nanos(1)
+    }
+}
+
+/// What rejections had follow, and how long that lasts: at first, nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Penalty {
+    since: Timestamp,
+    pub until: Timestamp,
+}
+
+impl Default for Penalty {
+    fn default() -> Self {
+        Self { since: Timestamp::EPOCH, until: Timestamp::EPOCH }
     }
 }
 

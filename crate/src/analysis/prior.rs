@@ -42,6 +42,8 @@ const SLOTTED: f64 = 0.15;
 const TWO_AT_ONCE: f64 = 0.01;
 /// How often a rejection has others follow for a while, as against the same.
 const BANS: f64 = 0.002;
+/// How often a rejection has a window last twice as long, as against the same.
+const DOUBLES: f64 = 0.002;
 /// How often the limit is lower in every other period, as against the same.
 const SHIFTS: f64 = 0.003;
 /// How often admission is left to chance, as against the same.
@@ -73,6 +75,8 @@ pub(super) enum Class {
     AtRandom,
     /// Nothing is admitted for a while after a rejection.
     Banning,
+    /// Each rejection has a window from first use last twice as long.
+    Doubling,
     /// The limit is lower in every other period.
     Shifting,
     /// The day's quota is used up: nothing comes back while one watches.
@@ -104,6 +108,7 @@ impl Class {
                     (Self::TwoAtOnce, TWO_AT_ONCE),
                     (Self::AtRandom, AT_RANDOM),
                     (Self::Banning, BANS),
+                    (Self::Doubling, DOUBLES),
                     (Self::Shifting, SHIFTS),
                 ],
                 split(Self::TokenBucket, SEVENTH, CAPACITY_OF_A_MINUTE),
@@ -142,7 +147,7 @@ impl Class {
 
     pub(super) fn candidate(self) -> Candidate {
         Candidate::Known(match self {
-            Self::TwoAtOnce | Self::AtRandom | Self::Banning | Self::Shifting => {
+            Self::TwoAtOnce | Self::AtRandom | Self::Banning | Self::Doubling | Self::Shifting => {
                 return Candidate::SomethingElse;
             }
             Self::ClockWindow | Self::OffsetWindow(_) | Self::ShortWindow(_) | Self::DayWindow => {
@@ -199,7 +204,7 @@ impl Class {
             others,
             before,
             second: match self {
-                Self::AtRandom | Self::Banning | Self::Shifting => None,
+                Self::AtRandom | Self::Banning | Self::Doubling | Self::Shifting => None,
                 Self::TwoAtOnce => Some((kind, burst_limit(ceiling, [rate, period, second, other]))),
                 _ => second_quota(kind, mechanism, stated, [second, other]),
             },
@@ -265,6 +270,7 @@ impl Class {
                     other => Mechanism::per_minute(other, limit),
                 }
             }
+            Self::Doubling => odd::doubled_window(limit, rate, period),
             Self::DayWindow => Mechanism::FixedWindow { limit, window_s: 86_400.0, offset_s: 0.0 },
         }
     }

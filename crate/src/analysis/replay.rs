@@ -1,6 +1,6 @@
 use super::draw::uniform;
 use super::evidence::Evidence;
-use super::hypothesis::{Hypothesis, Oddity, Others};
+use super::hypothesis::{Hypothesis, Oddity, Others, Penalty};
 use super::noise::{self, Noise};
 use super::words::Words;
 use crate::{Admission, AnyLimiter, Limiter, Mechanism, Outcome, QuotaKind, Timestamp};
@@ -56,7 +56,7 @@ pub(super) struct Replay {
     rejected_count: bool,
     others: Others,
     oddity: Oddity,
-    banned_until: Timestamp,
+    penalty: Penalty,
     first: Enforced,
     second: Option<Enforced>,
     noise: Noise,
@@ -82,7 +82,7 @@ impl Replay {
             rejected_count: hypothesis.rejected_count,
             others: hypothesis.others,
             oddity: hypothesis.oddity,
-            banned_until: Timestamp::EPOCH,
+            penalty: Penalty::default(),
             first: Enforced::new((hypothesis.kind, hypothesis.mechanism)),
             second: hypothesis.second.map(Enforced::new),
             noise: Noise::default(),
@@ -119,12 +119,13 @@ impl Replay {
         self.advance(evidence.earliest.plus_seconds(uniform(luck, 0) * evidence.span_s), luck);
         let (now, admission) = (self.now, self.admission);
         let withheld = self.oddity.withheld(now, self.first.ceiling);
-        let margin = self.first.margin(now, withheld, evidence.reserved(self.first.kind), admission);
+        let seen = self.oddity.seen(now, self.penalty);
+        let margin = self.first.margin(seen, withheld, evidence.reserved(self.first.kind), admission);
         let fits_first = self.first.fits(margin);
         let fits_second = |it: &Enforced| it.fits(it.margin(now, 0.0, evidence.reserved(it.kind), admission));
         let fits_second = self.second.as_ref().map_or(1.0, fits_second);
         let mut fits = fits_first * fits_second;
-        if now < self.banned_until {
+        if self.oddity.is_closed(now, self.penalty) {
             fits = 0.0;
         }
         match evidence.outcome {
@@ -143,7 +144,7 @@ impl Replay {
                 self.explained[1] += u32::from(by_any && !by_first);
                 let whole = self.first.fits(margin + withheld);
                 self.by_shift += u32::from(by_first && whole >= 0.5);
-                self.banned_until = self.oddity.banned_until(now, self.banned_until);
+                self.penalty = self.oddity.penalty(now, self.penalty, &self.first.limiter);
                 if self.rejected_count {
                     self.charge(evidence, evidence.attempts);
                 }
@@ -204,7 +205,7 @@ impl Replay {
     }
 
     fn charge_first(&mut self, at: Timestamp, cost: u64) {
-        self.first.limiter.charge(self.oddity.counted_from(at), cost);
+        self.first.limiter.charge(self.oddity.counted_from(at, self.penalty), cost);
     }
 
     fn settle(&mut self, evidence: &Evidence, charged_at: Timestamp) {
@@ -212,16 +213,16 @@ impl Replay {
             return;
         }
         self.now = self.now.max(evidence.latest);
-        let counted_from = self.oddity.counted_from(charged_at);
+        let counted_from = self.oddity.counted_from(charged_at, self.penalty);
         self.first.limiter.refund(self.now, counted_from, evidence.unused(self.first.kind));
         if let Some(second) = &mut self.second {
             second.limiter.refund(self.now, charged_at, evidence.unused(second.kind));
         }
     }
 
-    /// What is odd about the first quota, and until when nothing is admitted.
-    pub(super) fn oddity(&self) -> (Oddity, Timestamp) {
-        (self.oddity, self.banned_until)
+    /// What is odd about the first quota, and what rejections had follow.
+    pub(super) fn oddity(&self) -> (Oddity, Penalty) {
+        (self.oddity, self.penalty)
     }
 
     /// How much must be free for admission, and whether rejected requests count.
