@@ -1,3 +1,5 @@
+use std::f64::consts::FRAC_1_SQRT_2;
+
 use crate::{Admission, AnyLimiter, Limiter, Mechanism, QuotaKind, Timestamp};
 
 /// A mechanism with fixed parameters, and the circumstances under which it is watched.
@@ -196,8 +198,15 @@ pub(super) struct Others {
 impl Others {
     /// What one of their requests costs at least and at most, in terms of their mean.
     const SPREAD: [f64; 2] = [0.5, 1.5];
-    /// More of their requests than this, and their number hardly matters.
-    const MANY: u32 = 6;
+    /// Numbers of their requests, each with its reciprocal and that of its root. More, and the number hardly matters.
+    const COUNTS: [[f64; 3]; 6] = [
+        [1.0, 1.0, 1.0],
+        [2.0, 1.0 / 2.0, FRAC_1_SQRT_2],
+        [3.0, 1.0 / 3.0, 0.577_350_269_189_625_8],
+        [4.0, 1.0 / 4.0, 0.5],
+        [5.0, 1.0 / 5.0, 0.447_213_595_499_957_9],
+        [6.0, 1.0 / 6.0, 0.408_248_290_463_863],
+    ];
 
     /// The mean time between two of their requests, in seconds, if there are any.
     pub(super) fn mean_gap_s(&self) -> f64 {
@@ -217,17 +226,13 @@ impl Others {
             return 0.0;
         }
         let times = amount / self.request_cost as f64;
-        let spread = |count: f64| count.sqrt() * (Self::SPREAD[1] - Self::SPREAD[0]);
+        let spread = Self::SPREAD[1] - Self::SPREAD[0];
         let mut exactly = (-expected).exp();
         let mut below = exactly;
-        let most = f64::from(Self::MANY);
-        let enough_for_all = times - most >= spread(most) / 2.0;
-        for count in 1..=Self::MANY {
-            let count = f64::from(count);
-            exactly *= expected / count;
-            let share =
-                if enough_for_all { 1.0 } else { (0.5 + (times - count) / spread(count)).clamp(0.0, 1.0) };
-            below += exactly * share;
+        for [count, reciprocal, of_root] in Self::COUNTS {
+            exactly *= expected * reciprocal;
+            let share = 0.5 + (times - count) * of_root / spread;
+            below += exactly * share.clamp(0.0, 1.0);
         }
         (1.0 - below).clamp(0.0, 1.0)
     }
