@@ -102,7 +102,7 @@ pub(super) struct EmulatorArgs {
 }
 
 /// How requests are charged: what an emulator enforces, and a throttle assumes of any endpoint.
-#[derive(Args, Clone, Copy)]
+#[derive(Args, Clone, Copy, PartialEq)]
 pub(super) struct ChargeArgs {
     /// When the unused part of a reservation comes back: at_end, never, or so many seconds after the end
     #[arg(long, value_name = "WHEN", default_value_t = Refund::AtEnd)]
@@ -110,6 +110,21 @@ pub(super) struct ChargeArgs {
     /// Tokens that an output token counts for when a request is settled
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub burndown: u64,
+}
+
+impl ChargeArgs {
+    /// For a measurement, which finds out what an endpoint does.
+    ///
+    /// # Errors
+    /// A usage error if they are given.
+    pub(super) fn refused(self) -> Result<()> {
+        match self == (Self { refund: Refund::AtEnd, burndown: 1 }) {
+            true => Ok(()),
+            false => Err(Error::usage(
+                "--refund and --burndown are the emulator's: of another endpoint, --accounting measures them",
+            )),
+        }
+    }
 }
 
 /// A second target, which may share the quota of the first: the same, but for what is given here.

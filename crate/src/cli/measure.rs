@@ -76,6 +76,7 @@ impl Measure {
         let budget = *settings.budget_tokens.get_or_insert(whole.saturating_mul(2));
         let mut tester = match self.target.target() {
             Some(target) => {
+                self.charges.refused()?;
                 if self.may_spend(&target, Clock::scaled(settings.time_scale)?)? && !self.target.yes {
                     let plans = self.plans(&settings, &resumed, Clock::system())?;
                     let (tokens, model) = (plans.tokens_at_most().min(budget), &settings.model);

@@ -42,6 +42,7 @@ async fn wrong_usage_is_named_and_leaves_no_file() {
         ("measure --error-rate 1e300", "error rate 1e300"),
         ("measure --spurious-429 2", "0 to 1"),
         ("measure --burndown 0", "burndown"),
+        ("measure --aws --burndown 5", "--accounting measures"),
         ("measure --tpd 18446744073709551615", "tokens per day"),
         ("measure --model=", "--model"),
         ("measure --aws --region= --tpm 100", "--region"),
