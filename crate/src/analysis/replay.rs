@@ -9,6 +9,9 @@ use crate::{Admission, AnyLimiter, Limiter, Mechanism, Outcome, QuotaKind, Times
 pub(super) const ROUNDING: f64 = 1e-6;
 /// How often a request that failed, with a 5xx or without an answer, was charged.
 const FAILED_IS_CHARGED: f64 = 0.5;
+/// How often the limiter was told of a request that was rejected although it fits: it was if others had used what the request
+/// needed, but what rejects for no reason asks no limiter.
+const MISFIT_IS_TOLD: f64 = 0.5;
 /// What others used longer before the first observation than this has come back.
 const MEMORY_S: f64 = 60.0;
 
@@ -144,8 +147,11 @@ impl Replay {
                 self.explained[1] += u32::from(by_any && !by_first);
                 let whole = self.first.fits(margin + withheld);
                 self.by_shift += u32::from(by_first && whole >= 0.5);
-                self.penalty = self.oddity.penalty(now, self.penalty, &self.first.limiter);
-                if self.rejected_count {
+                let is_told = by_any || uniform(luck, 3) < MISFIT_IS_TOLD;
+                if is_told {
+                    self.penalty = self.oddity.penalty(now, self.penalty, &self.first.limiter);
+                }
+                if is_told && self.rejected_count {
                     self.charge(evidence, evidence.attempts);
                 }
             }
