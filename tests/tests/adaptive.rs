@@ -3,7 +3,7 @@
 use bedrock_tpm::protocol::Adaptive;
 use bedrock_tpm::{
     BedrockTpmTester, Binding, Clock, Conclusion, EmulatorConfig, Mechanism, MechanismId, Outcome, QuotaKind,
-    Result, Settings, ThrottleMessage, Timestamp, Verdict, Wording,
+    RejectedCost, Result, Settings, ThrottleMessage, Timestamp, Verdict, Wording,
 };
 
 const TPM: u64 = 8_000;
@@ -61,6 +61,23 @@ async fn a_quota_of_twenty_requests() -> Result<()> {
         let verdict = measured_on(emulator, settings).await?.verdict();
         assert_eq!(verdict.verdict, Conclusion::Mechanism(id), "{verdict}");
         assert_eq!(verdict.binding, Binding::Quota(QuotaKind::Requests), "{verdict}");
+    }
+    Ok(())
+}
+
+/// Where rejected requests count, those do not that were rejected for another reason than the quota.
+#[tokio::test(start_paused = true)]
+async fn spurious_rejections_do_not_count() -> Result<()> {
+    for id in [MechanismId::AnchoredWindow, MechanismId::SlidingLog, MechanismId::ExponentialDecay] {
+        for seed in 1..=3 {
+            let tokens = Some(Mechanism::per_minute(id, TPM));
+            let rejected = RejectedCost::Everything;
+            let emulator =
+                EmulatorConfig { tokens, rejected, spurious_429: 0.05, seed, ..Default::default() };
+            let settings = Settings { tpm: Some(TPM), ..Default::default() };
+            let verdict = measured_on(emulator, settings).await?.verdict();
+            assert_eq!(verdict.verdict, Conclusion::Mechanism(id), "seed {seed}: {verdict}");
+        }
     }
     Ok(())
 }
