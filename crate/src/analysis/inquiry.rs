@@ -20,10 +20,10 @@ const SECOND_SHARE: f64 = 0.5;
 /// there meanwhile of a bucket shows.
 const APART_S: f64 = 6.0;
 /// A leader must lead this often in a row, against probes chosen to refute it, before it is announced.
-const CHALLENGES: usize = 2;
+const CHALLENGES: usize = 4;
 /// It is announced if no more than this share of the doubt that is allowed is left then: samplers scatter, and a check that
 /// is repeated until one of them is sure enough would find one.
-const SCATTER: f64 = 0.8;
+const SCATTER: f64 = 0.5;
 /// More samplers are asked about what is left once somebody leads.
 const CONFIRMING: usize = 2;
 /// Class probabilities are raised to these powers while challenging, and once somebody is as probable as this: or else
