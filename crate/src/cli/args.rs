@@ -105,20 +105,22 @@ pub(super) struct EmulatorArgs {
 #[derive(Args, Clone, Copy, PartialEq)]
 pub(super) struct ChargeArgs {
     /// When the unused part of a reservation comes back: at_end, never, or so many seconds after the end
-    #[arg(long, value_name = "WHEN", default_value_t = Refund::AtEnd)]
+    #[arg(long, value_name = "WHEN", default_value_t = ChargeArgs::USUAL.refund)]
     pub refund: Refund,
     /// Tokens that an output token counts for when a request is settled
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = ChargeArgs::USUAL.burndown)]
     pub burndown: u64,
 }
 
 impl ChargeArgs {
+    const USUAL: Self = Self { refund: Refund::AtEnd, burndown: 1 };
+
     /// For a measurement, which finds out what an endpoint does.
     ///
     /// # Errors
     /// A usage error if they are given.
     pub(super) fn refused(self) -> Result<()> {
-        match self == (Self { refund: Refund::AtEnd, burndown: 1 }) {
+        match self == Self::USUAL {
             true => Ok(()),
             false => Err(Error::usage(
                 "--refund and --burndown are the emulator's: of another endpoint, --accounting measures them",
