@@ -37,7 +37,7 @@ const CHALLENGE_WAIT_S: f64 = 5.0;
 const REFINE_EVERY: usize = 8;
 /// All particles are drawn anew after so many observations without a leader.
 const RENEW_EVERY: usize = 20;
-/// After so many, by all that an analysis has: more often than not the truth leads then, and few particles have found it.
+/// After so many, as many as an analysis has: more often than not the truth leads then, and few particles have found it.
 const LONG_SEARCH: usize = 40;
 
 /// The adaptive measurement: after each observation, the next probe, until the mechanism is known or refuted.
@@ -122,11 +122,8 @@ impl Inquiry {
         let evidence = Evidence::from_observations(&self.observations);
         let seed = self.assumptions.seed.wrapping_add(self.observations.len() as u64);
         let assumptions = Assumptions { seed, ..self.assumptions.clone() };
-        let anew = if evidence.len() < LONG_SEARCH {
-            Posterior::of(&evidence, &assumptions, SEARCH)
-        } else {
-            Posterior::agreed(&evidence, &assumptions, EFFORT)
-        };
+        let effort = if evidence.len() < LONG_SEARCH { SEARCH } else { EFFORT.on(evidence.len()) };
+        let anew = Posterior::of(&evidence, &assumptions, effort);
         self.posterior = self.posterior.take().map(|posterior| posterior.pooled(anew).with_effort(SEARCH));
     }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::belief::Belief;
 use super::quantile::quantile;
-use crate::{Binding, Mechanism, QuotaKind};
+use crate::Mechanism;
 
 /// Probability that an interval holds the parameter.
 const COVERED: f64 = 0.95;
@@ -75,19 +75,14 @@ fn quantiles(mut values: Vec<(f64, f64)>) -> [f64; 3] {
 }
 
 /// What admits exactly the same requests, or requests that differ by less than the latency of a network.
-pub(super) fn twins(binding: Binding, mechanism: &Mechanism) -> Vec<String> {
+pub(super) fn twins(mechanism: &Mechanism) -> Vec<String> {
     match mechanism {
         Mechanism::FixedWindow { limit, window_s, .. } => {
             vec![format!("a bucket of {limit} that is refilled to the brim every {window_s:.0} s")]
         }
-        Mechanism::TokenBucket { capacity, refill_per_s } => vec![
+        Mechanism::TokenBucket { capacity, .. } => vec![
             format!("a GCRA with a burst of {capacity} and the same rate"),
-            match binding {
-                Binding::Quota(QuotaKind::Requests) if 1.0 / refill_per_s > 2.0 => {
-                    "a bucket of the same rate that refills in ticks, each of which brings no more than one request".into()
-                }
-                _ => "a bucket of the same rate that refills in ticks of up to 2 s".into(),
-            },
+            "a bucket of the same rate that refills in ticks of up to 2 s".into(),
         ],
         _ => Vec::new(),
     }
