@@ -214,7 +214,7 @@ fn rank(posterior: &Posterior, evidence: &[Evidence], observations: &[Observatio
     shares
         .into_iter()
         .map(|(mechanism, probability)| {
-            let (parameters, intervals) = posterior.best(mechanism).and_then(parameters::typical).unzip();
+            let (parameters, intervals) = parameters::typical(posterior.alike(mechanism)).unzip();
             Ranked {
                 mechanism,
                 probability,

@@ -5,23 +5,23 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::belief::Belief;
+use super::hypothesis::Hypothesis;
 use super::quantile::quantile;
 use crate::Mechanism;
 
 /// Probability that an interval holds the parameter.
 const COVERED: f64 = 0.95;
 
-/// The mechanism of `belief` that is nearest to the middle of what it holds possible, and credible intervals of its
-/// parameters by their names in JSON; `None` if it holds nothing possible.
+/// The mechanism that is nearest to the middle of what `beliefs` hold possible, each with its probability, and credible
+/// intervals of its parameters by their names in JSON; `None` if they hold nothing possible.
 ///
 /// Not the likeliest: among many that explain a trace about as well, that is often an extreme one.
 ///
 /// Intervals of `offset_s` go round the clock with the window, so their ends may lie outside of it.
-pub(super) fn typical(belief: &Belief) -> Option<(Mechanism, BTreeMap<String, [f64; 2]>)> {
-    let mechanisms =
-        belief.hypotheses().map(|(hypothesis, weight)| (belief.class.named(hypothesis.mechanism), weight));
-    let possible: Vec<_> =
-        mechanisms.filter(|(_, weight)| *weight > 0.0).map(|(it, weight)| (named(&it), it, weight)).collect();
+pub(super) fn typical<'a>(
+    beliefs: impl Iterator<Item = (&'a Belief, f64)>,
+) -> Option<(Mechanism, BTreeMap<String, [f64; 2]>)> {
+    let possible: Vec<_> = beliefs.flat_map(|(belief, share)| mechanisms(belief, share)).collect();
     let (likeliest, ..) = possible.iter().max_by(|(_, _, a), (_, _, b)| a.total_cmp(b))?;
     let turned = |(name, value): (&String, &f64)| {
         let period_s = likeliest.get("window_s").or(likeliest.get("tick_s"));
@@ -49,6 +49,17 @@ pub(super) fn typical(belief: &Belief) -> Option<(Mechanism, BTreeMap<String, [f
     let (_, middle, _) = possible.iter().min_by(|(a, ..), (b, ..)| astray(a).total_cmp(&astray(b)))?;
     let intervals = quantiles.iter().map(|(name, [low, _, high])| ((*name).clone(), [*low, *high]));
     Some((*middle, intervals.collect()))
+}
+
+/// The mechanisms of a belief as a verdict names them, with their parameters; their weights add up to `share`.
+fn mechanisms(belief: &Belief, share: f64) -> Vec<(BTreeMap<String, f64>, Mechanism, f64)> {
+    let possible: Vec<_> = belief.hypotheses().filter(|(_, weight)| *weight > 0.0).collect();
+    let total: f64 = possible.iter().map(|(_, weight)| weight).sum();
+    let mechanism = |(hypothesis, weight): (Hypothesis, f64)| {
+        let mechanism = belief.class.named(hypothesis.mechanism);
+        (named(&mechanism), mechanism, share.max(f64::MIN_POSITIVE) * weight / total)
+    };
+    possible.into_iter().map(mechanism).collect()
 }
 
 /// The mechanism's parameters, by their names in JSON.

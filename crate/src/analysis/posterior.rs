@@ -222,6 +222,12 @@ impl Posterior {
         best.map(|(belief, _)| belief)
     }
 
+    /// The beliefs that make up a candidate and are about the same kind of quota as the best of them.
+    pub(super) fn alike(&self, candidate: Candidate) -> impl Iterator<Item = (&Belief, f64)> {
+        let kind = self.best(candidate).map(|best| best.kind);
+        self.of_candidate(candidate).filter(move |(belief, _)| Some(belief.kind) == kind)
+    }
+
     /// The beliefs that make up a candidate, with their probabilities.
     pub(super) fn of_candidate(&self, candidate: Candidate) -> impl Iterator<Item = (&Belief, f64)> {
         self.beliefs().filter(move |(belief, _)| belief.class.candidate() == candidate)
