@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::belief::Belief;
 use super::hypothesis::Hypothesis;
 use super::quantile::quantile;
@@ -57,20 +55,9 @@ fn mechanisms(belief: &Belief, share: f64) -> Vec<(BTreeMap<String, f64>, Mechan
     let total: f64 = possible.iter().map(|(_, weight)| weight).sum();
     let mechanism = |(hypothesis, weight): (Hypothesis, f64)| {
         let mechanism = belief.class.named(hypothesis.mechanism);
-        (named(&mechanism), mechanism, share.max(f64::MIN_POSITIVE) * weight / total)
+        (mechanism.parameters(), mechanism, share.max(f64::MIN_POSITIVE) * weight / total)
     };
     possible.into_iter().map(mechanism).collect()
-}
-
-/// The mechanism's parameters, by their names in JSON.
-fn named(mechanism: &Mechanism) -> BTreeMap<String, f64> {
-    let parameters = serde_json::to_value(mechanism).map(|mut value| value["parameters"].take());
-    match parameters {
-        Ok(Value::Object(parameters)) => {
-            parameters.into_iter().filter_map(|(name, value)| Some((name, value.as_f64()?))).collect()
-        }
-        _ => BTreeMap::new(),
-    }
 }
 
 /// The instant of the period that is nearest to `centre`.

@@ -1,8 +1,7 @@
 use std::collections::BTreeMap;
 
-use bedrock_tpm::{Candidate, Mechanism};
+use bedrock_tpm::Candidate;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::Run;
 
@@ -25,7 +24,7 @@ pub(super) fn coverage(runs: &[Run]) -> BTreeMap<String, Coverage> {
         if leader.mechanism != Candidate::Known(enforced.id()) {
             continue;
         }
-        let parameters = named(&enforced);
+        let parameters = enforced.parameters();
         let period_s = parameters.get("window_s").or(parameters.get("tick_s")).copied();
         for (name, [low, high]) in &leader.intervals {
             let Some(value) = parameters.get(name) else { continue };
@@ -40,11 +39,4 @@ pub(super) fn coverage(runs: &[Run]) -> BTreeMap<String, Coverage> {
         }
     }
     coverage
-}
-
-/// Parameters by their names in JSON.
-fn named(mechanism: &Mechanism) -> BTreeMap<String, f64> {
-    let parameters = serde_json::to_value(mechanism).map(|mut value| value["parameters"].take());
-    let Ok(Value::Object(parameters)) = parameters else { return BTreeMap::new() };
-    parameters.into_iter().filter_map(|(name, value)| Some((name, value.as_f64()?))).collect()
 }
