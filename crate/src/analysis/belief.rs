@@ -230,6 +230,11 @@ impl Belief {
         both.map(|(_, weight)| weight).sum::<f64>() / all.max(f64::MIN_POSITIVE)
     }
 
+    /// How probable it is, if it is this, that rejected requests count.
+    pub(super) fn rejected_count(&self) -> f64 {
+        self.weighted().filter(|(particle, _)| particle.replay.rules().1).map(|(_, weight)| weight).sum()
+    }
+
     /// The particles whose own quota is the one that rejected, as far as the trace shows; what others say is of another.
     fn shown(&self) -> impl Iterator<Item = (&Particle, f64)> {
         self.weighted().filter(|(particle, _)| particle.replay.is_shown())

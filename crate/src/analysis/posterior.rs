@@ -196,6 +196,11 @@ impl Posterior {
         self.beliefs().map(|(belief, share)| share * of_belief(belief)).sum::<f64>() / known
     }
 
+    /// The probability that rejected requests count, whatever it is that rejects.
+    pub(super) fn rejected_count(&self) -> f64 {
+        self.beliefs().map(|(belief, share)| share * belief.rejected_count()).sum()
+    }
+
     fn something_else(&self) -> f64 {
         self.shares.something_else + self.sum(|belief| belief.class.candidate() == Candidate::SomethingElse)
     }
