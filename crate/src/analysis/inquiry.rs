@@ -1,5 +1,6 @@
 use super::belief::Effort;
 use super::evidence::Evidence;
+use super::parameters::rate_per_s;
 use super::plan::{BIAS_OF_THE_BEST, Probe, SMALLEST, Terms, next_probe};
 use super::posterior::Posterior;
 use super::{Assumptions, EFFORT, MOST_REQUESTS, conclude};
@@ -21,6 +22,9 @@ const SECOND_SHARE: f64 = 0.5;
 const APART_S: f64 = 6.0;
 /// A leader must still lead after so many probes in a row that were chosen to refute it, before it is announced.
 const CHALLENGES: usize = 1;
+/// And after so many, unless its rate is known: the ends of its interval differ by less than this share.
+const MOST_CHALLENGES: usize = 6;
+const KNOWN_TO: f64 = 0.25;
 /// It is announced if no more than this share of the doubt that is allowed is left then: samplers scatter, and a check that
 /// is repeated until one of them is sure enough would find one.
 const SCATTER: f64 = 0.5;
@@ -107,7 +111,7 @@ impl Inquiry {
             self.led = 0;
             self.note_leader();
         }
-        if self.led > CHALLENGES {
+        if self.led > CHALLENGES && (self.led > MOST_CHALLENGES || self.is_rate_known()) {
             self.check();
         }
     }
@@ -214,6 +218,13 @@ impl Inquiry {
         let followed = MOST_REQUESTS.saturating_sub(self.observations.len()) as u64;
         let missing = (rpm + 1).saturating_sub(self.observations.len() as u64).min(followed);
         (missing > 0).then_some(missing)
+    }
+
+    /// Whether what the leader allows in the long run is known well enough to live with.
+    fn is_rate_known(&self) -> bool {
+        let leads = self.posterior.as_ref().zip(self.leader);
+        let rate = leads.and_then(|(posterior, leader)| rate_per_s(posterior.alike(leader)));
+        rate.is_none_or(|[low, high]| high - low <= KNOWN_TO * high)
     }
 
     fn is_sure(&self, probability: f64) -> bool {

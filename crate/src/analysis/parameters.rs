@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::belief::Belief;
-use super::hypothesis::Hypothesis;
 use super::quantile::quantile;
 use crate::Mechanism;
 
@@ -19,7 +18,7 @@ const COVERED: f64 = 0.95;
 pub(super) fn typical<'a>(
     beliefs: impl Iterator<Item = (&'a Belief, f64)>,
 ) -> Option<(Mechanism, BTreeMap<String, [f64; 2]>)> {
-    let possible: Vec<_> = beliefs.flat_map(|(belief, share)| mechanisms(belief, share)).collect();
+    let possible: Vec<_> = mechanisms(beliefs).map(|(it, weight)| (it.parameters(), it, weight)).collect();
     let (likeliest, ..) = possible.iter().max_by(|(_, _, a), (_, _, b)| a.total_cmp(b))?;
     let turned = |(name, value): (&String, &f64)| {
         let period_s = likeliest.get("window_s").or(likeliest.get("tick_s"));
@@ -49,15 +48,23 @@ pub(super) fn typical<'a>(
     Some((*middle, intervals.collect()))
 }
 
-/// The mechanisms of a belief as a verdict names them, with their parameters; their weights add up to `share`.
-fn mechanisms(belief: &Belief, share: f64) -> Vec<(BTreeMap<String, f64>, Mechanism, f64)> {
-    let possible: Vec<_> = belief.hypotheses().filter(|(_, weight)| *weight > 0.0).collect();
-    let total: f64 = possible.iter().map(|(_, weight)| weight).sum();
-    let mechanism = |(hypothesis, weight): (Hypothesis, f64)| {
-        let mechanism = belief.class.named(hypothesis.mechanism);
-        (mechanism.parameters(), mechanism, share.max(f64::MIN_POSITIVE) * weight / total)
-    };
-    possible.into_iter().map(mechanism).collect()
+/// The credible interval of what `beliefs`, each with its probability, allow a second in the long run.
+pub(super) fn rate_per_s<'a>(beliefs: impl Iterator<Item = (&'a Belief, f64)>) -> Option<[f64; 2]> {
+    let rates: Vec<_> = mechanisms(beliefs).map(|(it, weight)| (it.rate_per_s(), weight)).collect();
+    let [low, _, high] = (!rates.is_empty()).then(|| quantiles(rates))?;
+    Some([low, high])
+}
+
+/// The mechanisms as a verdict names them, with their weights: those of a belief add up to its probability.
+fn mechanisms<'a>(
+    beliefs: impl Iterator<Item = (&'a Belief, f64)>,
+) -> impl Iterator<Item = (Mechanism, f64)> {
+    beliefs.flat_map(|(belief, share)| {
+        let possible: Vec<_> = belief.hypotheses().filter(|(_, weight)| *weight > 0.0).collect();
+        let total: f64 = possible.iter().map(|(_, weight)| weight).sum();
+        let scale = share.max(f64::MIN_POSITIVE) / total;
+        possible.into_iter().map(move |(it, weight)| (belief.class.named(it.mechanism), weight * scale))
+    })
 }
 
 /// The instant of the period that is nearest to `centre`.
