@@ -1,6 +1,5 @@
 use super::belief::Effort;
 use super::evidence::Evidence;
-use super::parameters::rate_per_s;
 use super::plan::{BIAS_OF_THE_BEST, Probe, SMALLEST, Terms, next_probe};
 use super::posterior::Posterior;
 use super::{Assumptions, EFFORT, MOST_REQUESTS, conclude};
@@ -20,11 +19,8 @@ const SECOND_SHARE: f64 = 0.5;
 /// So much later the rest is used, in seconds: what comes back at once comes back at two times in a log, and what is
 /// there meanwhile of a bucket shows.
 const APART_S: f64 = 6.0;
-/// A leader must still lead after so many probes in a row that were chosen to refute it, before it is announced.
-const CHALLENGES: usize = 1;
-/// And after so many, unless its rate is known: the ends of its interval differ by less than this share.
-const MOST_CHALLENGES: usize = 6;
-const KNOWN_TO: f64 = 0.25;
+/// A leader must lead this often in a row, against probes chosen to refute it, before it is announced.
+const CHALLENGES: usize = 4;
 /// It is announced if no more than this share of the doubt that is allowed is left then: samplers scatter, and a check that
 /// is repeated until one of them is sure enough would find one.
 const SCATTER: f64 = 0.5;
@@ -41,7 +37,7 @@ const CHALLENGE_WAIT_S: f64 = 5.0;
 const REFINE_EVERY: usize = 8;
 /// All particles are drawn anew after so many observations without a leader.
 const RENEW_EVERY: usize = 20;
-/// After so many, as many as an analysis has: more often than not the truth leads then, and few particles have found it.
+/// After so many, by all that an analysis has: more often than not the truth leads then, and few particles have found it.
 const LONG_SEARCH: usize = 40;
 
 /// The adaptive measurement: after each observation, the next probe, until the mechanism is known or refuted.
@@ -111,7 +107,7 @@ impl Inquiry {
             self.led = 0;
             self.note_leader();
         }
-        if self.led > CHALLENGES && (self.led > MOST_CHALLENGES || self.is_rate_known()) {
+        if self.led > CHALLENGES {
             self.check();
         }
     }
@@ -126,8 +122,11 @@ impl Inquiry {
         let evidence = Evidence::from_observations(&self.observations);
         let seed = self.assumptions.seed.wrapping_add(self.observations.len() as u64);
         let assumptions = Assumptions { seed, ..self.assumptions.clone() };
-        let effort = if evidence.len() < LONG_SEARCH { SEARCH } else { EFFORT.on(evidence.len()) };
-        let anew = Posterior::of(&evidence, &assumptions, effort);
+        let anew = if evidence.len() < LONG_SEARCH {
+            Posterior::of(&evidence, &assumptions, SEARCH)
+        } else {
+            Posterior::agreed(&evidence, &assumptions, EFFORT)
+        };
         self.posterior = self.posterior.take().map(|posterior| posterior.pooled(anew).with_effort(SEARCH));
     }
 
@@ -185,7 +184,6 @@ impl Inquiry {
                 requests: self.observations.len(),
                 sizes: (SMALLEST.min(self.largest), self.largest),
                 quota: self.quota(),
-                rejected_count: posterior.rejected_count(),
                 scepticism: BIAS_OF_THE_BEST,
                 sharpness,
                 wait_s,
@@ -218,13 +216,6 @@ impl Inquiry {
         let followed = MOST_REQUESTS.saturating_sub(self.observations.len()) as u64;
         let missing = (rpm + 1).saturating_sub(self.observations.len() as u64).min(followed);
         (missing > 0).then_some(missing)
-    }
-
-    /// Whether what the leader allows in the long run is known well enough to live with.
-    fn is_rate_known(&self) -> bool {
-        let leads = self.posterior.as_ref().zip(self.leader);
-        let rate = leads.and_then(|(posterior, leader)| rate_per_s(posterior.alike(leader)));
-        rate.is_none_or(|[low, high]| high - low <= KNOWN_TO * high)
     }
 
     fn is_sure(&self, probability: f64) -> bool {
