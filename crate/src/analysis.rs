@@ -163,7 +163,7 @@ fn judge(
         probability: ranked[0].probability,
         probability_absolute: posterior.absolute(),
         probability_relative: posterior.relative(),
-        twins: twins(binding, conclusion, &ranked),
+        twins: twins(conclusion, &ranked),
         separation: separation(posterior, &ranked, observations),
         ranked,
         spent: Spent::of(observations),
@@ -176,9 +176,9 @@ fn judge(
     verdict
 }
 
-fn twins(binding: Binding, conclusion: Conclusion, ranked: &[Ranked]) -> Vec<String> {
+fn twins(conclusion: Conclusion, ranked: &[Ranked]) -> Vec<String> {
     let named = ranked.first().filter(|_| matches!(conclusion, Conclusion::Mechanism(_)));
-    named.and_then(|named| named.parameters).map_or_else(Vec::new, |best| parameters::twins(binding, &best))
+    named.and_then(|named| named.parameters).map_or_else(Vec::new, |best| parameters::twins(&best))
 }
 
 /// The observation that would tell the leader from the runner-up.
@@ -214,7 +214,7 @@ fn rank(posterior: &Posterior, evidence: &[Evidence], observations: &[Observatio
     shares
         .into_iter()
         .map(|(mechanism, probability)| {
-            let (parameters, intervals) = posterior.best(mechanism).and_then(parameters::typical).unzip();
+            let (parameters, intervals) = parameters::typical(posterior.alike(mechanism)).unzip();
             Ranked {
                 mechanism,
                 probability,

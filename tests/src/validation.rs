@@ -1,11 +1,13 @@
 //! Whole measurements of random truths on the virtual clock, and how often they end right.
 
 mod case;
+mod coverage;
 mod ending;
 mod figures;
 mod required;
 
 pub use case::Case;
+pub use coverage::Coverage;
 pub use ending::{Ending, is_right};
 pub use figures::{Bin, Figures};
 pub use required::{Requirement, requirements};

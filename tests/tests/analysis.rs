@@ -1,8 +1,8 @@
 //! Verdicts on traces: what a real run shows, and what no run can show.
 
 use bedrock_tpm::{Assumptions, Candidate, ClockAnswer, Conclusion, MechanismId, Trace, Verdict, analyze};
-use bedrock_tpm_tests::truth::Set;
-use bedrock_tpm_tests::validation::Run;
+use bedrock_tpm_tests::truth::{Set, Truth};
+use bedrock_tpm_tests::validation::{Coverage, Figures, Run};
 
 const NOVA_PRO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/nova-pro-2025-07.jsonl");
 
@@ -97,4 +97,20 @@ fn the_words_of_the_error_do_not_outweigh_what_was_admitted() {
         "tokens_per_day",
         "a used-up day admits nothing half a minute later: {verdict}"
     );
+}
+
+/// What refills, for its capacity and its rate are what a trace says least about.
+#[test]
+fn intervals_hold_what_is_enforced() {
+    let is_level = |truth: &Truth| {
+        let id = truth.mechanism().map(|mechanism| mechanism.id());
+        matches!(id, Some(MechanismId::TokenBucket | MechanismId::ExponentialDecay))
+    };
+    let truths = (200..).map(|seed| Set::Usual.truth(seed)).filter(is_level).take(12);
+    let runs: Vec<Run> = truths.map(|truth| Run::of(truth, true).unwrap()).collect();
+    let coverage = Figures::of(&runs).coverage;
+    let sum = |of: fn(&Coverage) -> usize| coverage.values().map(of).sum::<usize>();
+    let (held, count) = (sum(|it| it.held), sum(|it| it.count));
+    assert!(count >= 20, "{count} intervals");
+    assert!(held as f64 > 0.8 * count as f64, "{held} of {count} intervals of 95 % hold it: {coverage:?}");
 }

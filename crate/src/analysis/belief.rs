@@ -130,19 +130,28 @@ impl Belief {
     }
 
     /// Puts together what independent samplers have found in the same trace. Each estimates the marginal likelihood
-    /// without bias, so their mean does; the particles are those of the one that explains the trace best.
+    /// without bias, so their mean does; the particles of each weigh as much as its estimate.
     pub(super) fn pool(&mut self, other: Self) {
-        let (own, others) = (self.samplers, other.samplers);
+        let samplers = self.samplers + other.samplers;
         let highest = self.log_evidence.max(other.log_evidence);
-        let sum = own * (self.log_evidence - highest).exp() + others * (other.log_evidence - highest).exp();
-        let rng = self.rng.clone();
-        if other.log_evidence > self.log_evidence {
-            *self = other;
+        let weight = |of: &Self| of.samplers * (of.log_evidence - highest).exp();
+        let (own, others) = (weight(self), weight(&other));
+        // One that was given up has not followed the trace to its end.
+        if self.log_evidence == f64::NEG_INFINITY {
+            let rng = self.rng.clone();
+            *self = Self { rng, ..other };
+        } else if other.log_evidence > f64::NEG_INFINITY {
+            let share = others / (own + others);
+            self.weights.iter_mut().for_each(|weight| *weight *= 1.0 - share);
+            self.weights.extend(other.weights.into_iter().map(|weight| weight * share));
+            self.particles.extend(other.particles);
+            self.points.extend(other.points);
+            self.luck.iter_mut().zip(other.luck).for_each(|(luck, others)| luck.extend(others));
+            self.shares = self.share_out();
         }
-        self.rng = rng;
-        self.samplers = own + others;
+        self.samplers = samplers;
         if highest.is_finite() {
-            self.log_evidence = highest + (sum / self.samplers).ln();
+            self.log_evidence = highest + ((own + others) / samplers).ln();
         }
     }
 
@@ -219,6 +228,11 @@ impl Belief {
         let all: f64 = self.shown().map(|(_, weight)| weight).sum();
         let both = self.shown().filter(|(particle, _)| particle.replay.besides() == Some(other));
         both.map(|(_, weight)| weight).sum::<f64>() / all.max(f64::MIN_POSITIVE)
+    }
+
+    /// How probable it is, if it is this, that rejected requests count.
+    pub(super) fn rejected_count(&self) -> f64 {
+        self.weighted().filter(|(particle, _)| particle.replay.rules().1).map(|(_, weight)| weight).sum()
     }
 
     /// The particles whose own quota is the one that rejected, as far as the trace shows; what others say is of another.

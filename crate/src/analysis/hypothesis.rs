@@ -1,4 +1,6 @@
-use crate::{Admission, Mechanism, QuotaKind, Timestamp};
+use std::f64::consts::FRAC_1_SQRT_2;
+
+use crate::{Admission, AnyLimiter, Limiter, Mechanism, QuotaKind, Timestamp};
 
 /// A mechanism with fixed parameters, and the circumstances under which it is watched.
 #[derive(Clone, Debug)]
@@ -28,12 +30,22 @@ pub(super) enum Oddity {
     AtRandom(Chance),
     /// A rejection has others follow.
     Banning(Ban),
+    /// A rejection has the window last longer.
+    Doubling(Doubling),
 }
 
 impl Oddity {
     /// From when on a request counts that was decided on at `at`.
-    pub(super) fn counted_from(self, at: Timestamp) -> Timestamp {
-        if let Self::Slotted(slots) = self { slots.start(at) } else { at }
+    pub(super) fn counted_from(self, at: Timestamp, penalty: Penalty) -> Timestamp {
+        if let Self::Slotted(slots) = self { slots.start(at) } else { self.seen(at, penalty) }
+    }
+
+    /// What the limiter takes for the time.
+    pub(super) fn seen(self, at: Timestamp, penalty: Penalty) -> Timestamp {
+        match self {
+            Self::Doubling(doubling) if at < penalty.until => at.min(doubling.end_of_first(penalty.since)),
+            _ => at,
+        }
     }
 
     /// What is withheld at an instant of a limit of `ceiling`.
@@ -46,9 +58,18 @@ impl Oddity {
         if let Self::Shifting(shift) = self { 1.0 - shift.withheld } else { 1.0 }
     }
 
-    /// Until when nothing is admitted after a rejection at `now`, if that was so until `until` before.
-    pub(super) fn banned_until(self, now: Timestamp, until: Timestamp) -> Timestamp {
-        if let Self::Banning(ban) = self { ban.after(now, until) } else { until }
+    /// Whether nothing is admitted at an instant, whatever the limiter says.
+    pub(super) fn is_closed(self, at: Timestamp, penalty: Penalty) -> bool {
+        matches!(self, Self::Banning(_)) && at < penalty.until
+    }
+
+    /// What follows from a rejection at `now` by `limiter`.
+    pub(super) fn penalty(self, now: Timestamp, before: Penalty, limiter: &AnyLimiter) -> Penalty {
+        match self {
+            Self::Banning(ban) => ban.after(now, before),
+            Self::Doubling(doubling) => doubling.after(now, before, limiter),
+            _ => before,
+        }
     }
 }
 
@@ -104,9 +125,47 @@ pub(super) struct Ban {
 }
 
 impl Ban {
-    /// Until when, after a rejection at `now`, if it held until `until` before.
-    fn after(self, now: Timestamp, until: Timestamp) -> Timestamp {
-        if self.prolonged || now >= until { now.plus_seconds(self.seconds) } else { until }
+    fn after(self, now: Timestamp, before: Penalty) -> Penalty {
+        match self.prolonged || now >= before.until {
+            true => Penalty { since: now, until: now.plus_seconds(self.seconds) },
+            false => before,
+        }
+    }
+}
+
+/// A window from first use lasts twice as long after each rejection in it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Doubling {
+    pub window_s: f64,
+    /// It does not become longer than this.
+    pub longest_s: f64,
+}
+
+impl Doubling {
+    fn after(self, now: Timestamp, before: Penalty, limiter: &AnyLimiter) -> Penalty {
+        let (since, length_s) = match now < before.until {
+            true => (before.since, before.until.seconds_since(before.since)),
+            false => (limiter.remembers_since(now), self.window_s),
+        };
+        Penalty { since, until: since.plus_seconds((2.0 * length_s).min(self.longest_s)) }
+    }
+
+    /// The last instant at which the limiter knows of a window without rejections.
+    fn end_of_first(self, since: Timestamp) -> Timestamp {
+        since.plus_seconds(self.window_s).minus_nanos(1)
+    }
+}
+
+/// What rejections had follow, and how long that lasts: at first, nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Penalty {
+    since: Timestamp,
+    pub until: Timestamp,
+}
+
+impl Default for Penalty {
+    fn default() -> Self {
+        Self { since: Timestamp::EPOCH, until: Timestamp::EPOCH }
     }
 }
 
@@ -139,8 +198,15 @@ pub(super) struct Others {
 impl Others {
     /// What one of their requests costs at least and at most, in terms of their mean.
     const SPREAD: [f64; 2] = [0.5, 1.5];
-    /// More of their requests than this, and their number hardly matters.
-    const MANY: u32 = 6;
+    /// Numbers of their requests, each with its reciprocal and that of its root. More, and the number hardly matters.
+    const COUNTS: [[f64; 3]; 6] = [
+        [1.0, 1.0, 1.0],
+        [2.0, 1.0 / 2.0, FRAC_1_SQRT_2],
+        [3.0, 1.0 / 3.0, 0.577_350_269_189_625_8],
+        [4.0, 1.0 / 4.0, 0.5],
+        [5.0, 1.0 / 5.0, 0.447_213_595_499_957_9],
+        [6.0, 1.0 / 6.0, 0.408_248_290_463_863],
+    ];
 
     /// The mean time between two of their requests, in seconds, if there are any.
     pub(super) fn mean_gap_s(&self) -> f64 {
@@ -160,17 +226,13 @@ impl Others {
             return 0.0;
         }
         let times = amount / self.request_cost as f64;
-        let spread = |count: f64| count.sqrt() * (Self::SPREAD[1] - Self::SPREAD[0]);
+        let spread = Self::SPREAD[1] - Self::SPREAD[0];
         let mut exactly = (-expected).exp();
         let mut below = exactly;
-        let most = f64::from(Self::MANY);
-        let enough_for_all = times - most >= spread(most) / 2.0;
-        for count in 1..=Self::MANY {
-            let count = f64::from(count);
-            exactly *= expected / count;
-            let share =
-                if enough_for_all { 1.0 } else { (0.5 + (times - count) / spread(count)).clamp(0.0, 1.0) };
-            below += exactly * share;
+        for [count, reciprocal, of_root] in Self::COUNTS {
+            exactly *= expected * reciprocal;
+            let share = 0.5 + (times - count) * of_root / spread;
+            below += exactly * share.clamp(0.0, 1.0);
         }
         (1.0 - below).clamp(0.0, 1.0)
     }

@@ -2,7 +2,7 @@
 
 use super::belief::Belief;
 use super::draw::uniform;
-use super::hypothesis::Oddity;
+use super::hypothesis::{Oddity, Penalty};
 use super::noise;
 use super::prior::Class;
 use super::quantile::quantile;
@@ -23,7 +23,7 @@ pub(super) struct Imagined {
     admission: Admission,
     rejected_count: bool,
     oddity: Oddity,
-    banned_until: Timestamp,
+    penalty: Penalty,
     /// Relative probability.
     pub weight: f64,
     pub class: usize,
@@ -81,8 +81,8 @@ impl Imagined {
         let (first, second) = replay.enforced();
         let (first, second) = (first.clone(), second.cloned());
         let (admission, rejected_count) = replay.rules();
-        let (oddity, banned_until) = replay.oddity();
-        Self { first, second, admission, rejected_count, oddity, banned_until, weight, class, luck }
+        let (oddity, penalty) = replay.oddity();
+        Self { first, second, admission, rejected_count, oddity, penalty, weight, class, luck }
     }
 
     /// The same world, counted with another class.
@@ -95,7 +95,7 @@ impl Imagined {
     }
 
     pub(super) fn charge(&mut self, at: Timestamp, tokens: u64) {
-        self.first.limiter.charge(self.oddity.counted_from(at), self.first.kind.cost(tokens));
+        self.first.limiter.charge(self.oddity.counted_from(at, self.penalty), self.first.kind.cost(tokens));
         if let Some(second) = &mut self.second {
             second.limiter.charge(at, second.kind.cost(tokens));
         }
@@ -105,39 +105,42 @@ impl Imagined {
         if self.rejected_count {
             self.charge(at, tokens);
         }
-        self.banned_until = self.oddity.banned_until(at, self.banned_until);
+        self.penalty = self.oddity.penalty(at, self.penalty, &self.first.limiter);
     }
 
     /// When `share` of the quota fits again, if nothing else is charged; `None` if it does now, or never will.
     pub(super) fn returns_at(&self, now: Timestamp, share: f64) -> Option<Timestamp> {
         let cost = (share * self.first.ceiling as f64) as u64;
-        match self.first.limiter.check(now.max(self.banned_until), cost) {
-            Decision::Admitted => None,
+        let from = now.max(self.penalty.until);
+        match self.first.limiter.check(from, cost) {
+            Decision::Admitted => (from > now).then_some(from),
             Decision::Throttled { retry_at } => retry_at,
         }
     }
 
     /// How many requests would be admitted at once, as far as that does not depend on their size.
     pub(super) fn requests(&self, at: Timestamp) -> f64 {
-        let left = |quota: &Enforced, withheld| match quota.kind {
+        let left = |quota: &Enforced, at, withheld| match quota.kind {
             QuotaKind::Requests => quota.limiter.remaining(at) - withheld,
             QuotaKind::Tokens | QuotaKind::TokensPerDay => f64::INFINITY,
         };
-        let of_first = left(&self.first, self.oddity.withheld(at, self.first.ceiling));
-        self.second.as_ref().map_or(of_first, |second| of_first.min(left(second, 0.0)))
+        let seen = self.oddity.seen(at, self.penalty);
+        let of_first = left(&self.first, seen, self.oddity.withheld(at, self.first.ceiling));
+        self.second.as_ref().map_or(of_first, |second| of_first.min(left(second, at, 0.0)))
     }
 
     /// The largest request that would be admitted, in tokens; infinite where size does not matter.
     pub(super) fn room(&self, at: Timestamp) -> f64 {
-        if at < self.banned_until {
+        if self.oddity.is_closed(at, self.penalty) {
             return f64::NEG_INFINITY;
         }
         // Other luck at another instant.
         let luck = self.luck ^ at.as_nanos() as u64;
         let ceiling = self.first.ceiling;
-        let room_of = |quota: &Enforced, withheld| quota.room(at, withheld, self.admission, luck);
-        let of_first = room_of(&self.first, self.oddity.withheld(at, ceiling));
-        let room = self.second.as_ref().map_or(of_first, |second| of_first.min(room_of(second, 0.0)));
+        let seen = self.oddity.seen(at, self.penalty);
+        let room_of = |quota: &Enforced, at, withheld| quota.room(at, withheld, self.admission, luck);
+        let of_first = room_of(&self.first, seen, self.oddity.withheld(at, ceiling));
+        let room = self.second.as_ref().map_or(of_first, |second| of_first.min(room_of(second, at, 0.0)));
         match self.oddity {
             Oddity::AtRandom(chance) => room - chance.least_margin(uniform(luck, 1), ceiling as f64),
             _ => room,

@@ -19,7 +19,7 @@ const SECOND_SHARE: f64 = 0.5;
 /// So much later the rest is used, in seconds: what comes back at once comes back at two times in a log, and what is
 /// there meanwhile of a bucket shows.
 const APART_S: f64 = 6.0;
-/// A leader must lead this often in a row, against probes chosen to refute it, before it is announced.
+/// A leader must still lead after so many probes in a row that were chosen to refute it, before it is announced.
 const CHALLENGES: usize = 4;
 /// It is announced if no more than this share of the doubt that is allowed is left then: samplers scatter, and a check that
 /// is repeated until one of them is sure enough would find one.
@@ -37,7 +37,7 @@ const CHALLENGE_WAIT_S: f64 = 5.0;
 const REFINE_EVERY: usize = 8;
 /// All particles are drawn anew after so many observations without a leader.
 const RENEW_EVERY: usize = 20;
-/// After so many, by all that an analysis has: more often than not the truth leads then, and few particles have found it.
+/// After so many, as many as an analysis has: more often than not the truth leads then, and few particles have found it.
 const LONG_SEARCH: usize = 40;
 
 /// The adaptive measurement: after each observation, the next probe, until the mechanism is known or refuted.
@@ -122,11 +122,8 @@ impl Inquiry {
         let evidence = Evidence::from_observations(&self.observations);
         let seed = self.assumptions.seed.wrapping_add(self.observations.len() as u64);
         let assumptions = Assumptions { seed, ..self.assumptions.clone() };
-        let anew = if evidence.len() < LONG_SEARCH {
-            Posterior::of(&evidence, &assumptions, SEARCH)
-        } else {
-            Posterior::agreed(&evidence, &assumptions, EFFORT)
-        };
+        let effort = if evidence.len() < LONG_SEARCH { SEARCH } else { EFFORT.on(evidence.len()) };
+        let anew = Posterior::of(&evidence, &assumptions, effort);
         self.posterior = self.posterior.take().map(|posterior| posterior.pooled(anew).with_effort(SEARCH));
     }
 
@@ -184,6 +181,7 @@ impl Inquiry {
                 requests: self.observations.len(),
                 sizes: (SMALLEST.min(self.largest), self.largest),
                 quota: self.quota(),
+                rejected_count: posterior.rejected_count(),
                 scepticism: BIAS_OF_THE_BEST,
                 sharpness,
                 wait_s,

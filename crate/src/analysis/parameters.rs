@@ -2,26 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::belief::Belief;
 use super::quantile::quantile;
-use crate::{Binding, Mechanism, QuotaKind};
+use crate::Mechanism;
 
 /// Probability that an interval holds the parameter.
 const COVERED: f64 = 0.95;
 
-/// The mechanism of `belief` that is nearest to the middle of what it holds possible, and credible intervals of its
-/// parameters by their names in JSON; `None` if it holds nothing possible.
+/// The mechanism that is nearest to the middle of what `beliefs` hold possible, each with its probability, and credible
+/// intervals of its parameters by their names in JSON; `None` if they hold nothing possible.
 ///
 /// Not the likeliest: among many that explain a trace about as well, that is often an extreme one.
 ///
 /// Intervals of `offset_s` go round the clock with the window, so their ends may lie outside of it.
-pub(super) fn typical(belief: &Belief) -> Option<(Mechanism, BTreeMap<String, [f64; 2]>)> {
-    let mechanisms =
-        belief.hypotheses().map(|(hypothesis, weight)| (belief.class.named(hypothesis.mechanism), weight));
-    let possible: Vec<_> =
-        mechanisms.filter(|(_, weight)| *weight > 0.0).map(|(it, weight)| (named(&it), it, weight)).collect();
+pub(super) fn typical<'a>(
+    beliefs: impl Iterator<Item = (&'a Belief, f64)>,
+) -> Option<(Mechanism, BTreeMap<String, [f64; 2]>)> {
+    let possible: Vec<_> = mechanisms(beliefs).map(|(it, weight)| (it.parameters(), it, weight)).collect();
     let (likeliest, ..) = possible.iter().max_by(|(_, _, a), (_, _, b)| a.total_cmp(b))?;
     let turned = |(name, value): (&String, &f64)| {
         let period_s = likeliest.get("window_s").or(likeliest.get("tick_s"));
@@ -51,15 +48,16 @@ pub(super) fn typical(belief: &Belief) -> Option<(Mechanism, BTreeMap<String, [f
     Some((*middle, intervals.collect()))
 }
 
-/// The mechanism's parameters, by their names in JSON.
-fn named(mechanism: &Mechanism) -> BTreeMap<String, f64> {
-    let parameters = serde_json::to_value(mechanism).map(|mut value| value["parameters"].take());
-    match parameters {
-        Ok(Value::Object(parameters)) => {
-            parameters.into_iter().filter_map(|(name, value)| Some((name, value.as_f64()?))).collect()
-        }
-        _ => BTreeMap::new(),
-    }
+/// The mechanisms as a verdict names them, with their weights: those of a belief add up to its probability.
+fn mechanisms<'a>(
+    beliefs: impl Iterator<Item = (&'a Belief, f64)>,
+) -> impl Iterator<Item = (Mechanism, f64)> {
+    beliefs.flat_map(|(belief, share)| {
+        let possible: Vec<_> = belief.hypotheses().filter(|(_, weight)| *weight > 0.0).collect();
+        let total: f64 = possible.iter().map(|(_, weight)| weight).sum();
+        let scale = share.max(f64::MIN_POSITIVE) / total;
+        possible.into_iter().map(move |(it, weight)| (belief.class.named(it.mechanism), weight * scale))
+    })
 }
 
 /// The instant of the period that is nearest to `centre`.
@@ -75,19 +73,14 @@ fn quantiles(mut values: Vec<(f64, f64)>) -> [f64; 3] {
 }
 
 /// What admits exactly the same requests, or requests that differ by less than the latency of a network.
-pub(super) fn twins(binding: Binding, mechanism: &Mechanism) -> Vec<String> {
+pub(super) fn twins(mechanism: &Mechanism) -> Vec<String> {
     match mechanism {
         Mechanism::FixedWindow { limit, window_s, .. } => {
             vec![format!("a bucket of {limit} that is refilled to the brim every {window_s:.0} s")]
         }
-        Mechanism::TokenBucket { capacity, refill_per_s } => vec![
+        Mechanism::TokenBucket { capacity, .. } => vec![
             format!("a GCRA with a burst of {capacity} and the same rate"),
-            match binding {
-                Binding::Quota(QuotaKind::Requests) if 1.0 / refill_per_s > 2.0 => {
-                    "a bucket of the same rate that refills in ticks, each of which brings no more than one request".into()
-                }
-                _ => "a bucket of the same rate that refills in ticks of up to 2 s".into(),
-            },
+            "a bucket of the same rate that refills in ticks of up to 2 s".into(),
         ],
         _ => Vec::new(),
     }

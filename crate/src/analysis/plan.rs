@@ -35,6 +35,8 @@ const OVERDRAFT: f64 = 0.07;
 const TELLING: f64 = 0.5;
 /// What a whole quota of tokens costs, in seconds of waiting.
 const QUOTA_COST_S: f64 = 6.0;
+/// What it costs that a whole quota is rejected, if rejected requests count, in seconds: what refills has to make up for it.
+const DEBT_COST_S: f64 = 45.0;
 /// What a request costs after so many, in seconds of waiting. It grows with their square: an analysis follows only so many.
 const REQUEST_COST_S: f64 = 1.0;
 const REQUESTS: f64 = 60.0;
@@ -66,6 +68,8 @@ pub(super) struct Terms {
     pub sizes: (u64, u64),
     /// What one quota of tokens is taken to be.
     pub quota: f64,
+    /// How probably rejected requests count.
+    pub rejected_count: f64,
     /// How much apparent information is taken for noise, in nats over the number of samples.
     pub scepticism: f64,
     /// Class probabilities are raised to this power: below 1, to challenge the leader.
@@ -169,6 +173,7 @@ impl Terms {
             requests: 0,
             sizes,
             quota: f64::INFINITY,
+            rejected_count: 0.0,
             scepticism: BIAS,
             sharpness: 1.0,
             wait_s: f64::INFINITY,
@@ -184,7 +189,9 @@ impl Terms {
         size: Option<u64>,
     ) -> Choice {
         let time_s = at.seconds_since(from) + self.latency_s + self.request_cost_s();
-        let cost_s = |size: u64, admitted: f64| time_s + QUOTA_COST_S * admitted * size as f64 / self.quota;
+        let debt_s = DEBT_COST_S * self.rejected_count;
+        let a_quota_s = |admitted: f64| QUOTA_COST_S * admitted + debt_s * (1.0 - admitted);
+        let cost_s = |size: u64, admitted: f64| time_s + a_quota_s(admitted) * size as f64 / self.quota;
         let sweep = best_size(imagined, self.decided(at), self.sizes, size, self.scepticism, cost_s);
         Choice { at, sweep, times: 1, cost_s: cost_s(sweep.size, sweep.admitted) }
     }

@@ -14,9 +14,7 @@ use crate::{Candidate, Outcome, QuotaKind, Timestamp};
 const KINDS: [(QuotaKind, f64); 3] =
     [(QuotaKind::Tokens, 0.5), (QuotaKind::Requests, 0.45), (QuotaKind::TokensPerDay, 0.05)];
 const SOMETHING_ELSE: f64 = 0.05;
-/// Independent samplers whose findings are put together, of every class and then of those that are more probable than
-/// this.
-const SAMPLERS: u64 = 2;
+/// More samplers are asked about beliefs that are more probable than this.
 const MORE_SAMPLERS: usize = 4;
 const CONTENDING: f64 = 1e-4;
 /// Somebody who leads may be announced.
@@ -48,14 +46,14 @@ struct Shares {
 impl Posterior {
     /// What is thought before anything was seen, of a trace that begins at `first`.
     pub(super) fn new(assumptions: &Assumptions, first: Timestamp, effort: Effort) -> Self {
-        let stated = Stated { tpm: assumptions.tpm, rpm: assumptions.rpm };
         let classes = KINDS.into_iter().flat_map(|(kind, kind_prior)| {
-            Class::of(kind, stated).into_iter().map(move |(class, prior)| (class, kind, kind_prior * prior))
+            Class::of(kind).into_iter().map(move |(class, prior)| (class, kind, kind_prior * prior))
         });
         let beliefs = classes
             .enumerate()
             .map(|(index, (class, kind, prior))| {
                 let seed = assumptions.seed.wrapping_mul(1_000).wrapping_add(index as u64);
+                let stated = Stated { tpm: assumptions.tpm, rpm: assumptions.rpm };
                 let belief = Belief::new((class, kind), stated, first, effort, seed);
                 (belief, prior * (1.0 - SOMETHING_ELSE))
             })
@@ -79,17 +77,19 @@ impl Posterior {
         posterior
     }
 
-    /// What several samplers make of the same evidence: two of every class, and more of those that are left then.
+    /// What several samplers make of the same evidence: two of every class, and more of those that are left then. One has
+    /// to do where nothing leads, for then it does not matter by how much; unless it is for want of particles.
     pub(super) fn agreed(evidence: &[Evidence], assumptions: &Assumptions, effort: Effort) -> Self {
         let seeded = |sampler: u64| {
             let seed = assumptions.seed.wrapping_add(sampler << 32);
             Self::of(evidence, &Assumptions { seed, ..assumptions.clone() }, effort.on(evidence.len()))
         };
-        let mut posterior = (1..SAMPLERS).fold(seeded(0), |all, sampler| all.pooled(seeded(sampler)));
-        // Where nothing leads, it does not matter by how much; unless it is for want of particles.
-        if posterior.candidates()[0].1 > LEADING || evidence.len() >= LONG_TRACE {
-            posterior.refine(MORE_SAMPLERS);
+        let first = seeded(0);
+        if first.candidates()[0].1 <= LEADING && evidence.len() < LONG_TRACE {
+            return first;
         }
+        let mut posterior = first.pooled(seeded(1));
+        posterior.refine(MORE_SAMPLERS);
         posterior
     }
 
@@ -196,6 +196,11 @@ impl Posterior {
         self.beliefs().map(|(belief, share)| share * of_belief(belief)).sum::<f64>() / known
     }
 
+    /// The probability that rejected requests count, whatever it is that rejects.
+    pub(super) fn rejected_count(&self) -> f64 {
+        self.beliefs().map(|(belief, share)| share * belief.rejected_count()).sum()
+    }
+
     fn something_else(&self) -> f64 {
         self.shares.something_else + self.sum(|belief| belief.class.candidate() == Candidate::SomethingElse)
     }
@@ -220,6 +225,12 @@ impl Posterior {
         let known = self.of_candidate(candidate).filter(|_| candidate != Candidate::SomethingElse);
         let best = known.min_by(|(_, a), (_, b)| b.total_cmp(a));
         best.map(|(belief, _)| belief)
+    }
+
+    /// The beliefs that make up a candidate and are about the same kind of quota as the best of them.
+    pub(super) fn alike(&self, candidate: Candidate) -> impl Iterator<Item = (&Belief, f64)> {
+        let kind = self.best(candidate).map(|best| best.kind);
+        self.of_candidate(candidate).filter(move |(belief, _)| Some(belief.kind) == kind)
     }
 
     /// The beliefs that make up a candidate, with their probabilities.

@@ -3,7 +3,6 @@
 //! A point of the unit cube stands for one hypothesis of a class; the prior is uniform over the cube. So a sampler
 //! can wander through it symmetrically without knowing what the coordinates mean.
 
-mod buckets;
 mod odd;
 
 use super::draw::{
@@ -12,7 +11,6 @@ use super::draw::{
 };
 use super::hypothesis::{Hypothesis, Others};
 use crate::{Admission, Candidate, Mechanism, MechanismId, QuotaKind};
-use buckets::CAPACITY_OF_A_MINUTE;
 
 /// Coordinates of a point.
 pub(super) const DIMENSIONS: usize = 13;
@@ -32,7 +30,11 @@ const USED_BEFORE: f64 = 0.02;
 const REJECTED_COUNT: f64 = 0.2;
 /// How often a request is admitted as long as anything is left.
 const UNTIL_EXHAUSTED: f64 = 0.15;
-/// How often a minute is the time constant of a decay.
+/// A bucket that ticks faster cannot be told from one that refills continuously, over a network: latency blurs it.
+const BLURRED_TICKS: &[f64] = &[0.25, 0.5, 1.0, 2.0];
+const CONTINUOUS: f64 = 0.6;
+/// How often a bucket holds what comes in a minute, and how often a minute is the time constant of a decay.
+const CAPACITY_OF_A_MINUTE: f64 = 0.5;
 const DECAY_OF_A_MINUTE: f64 = 0.6;
 /// How often logs are kept in slots.
 const SLOTTED: f64 = 0.15;
@@ -40,6 +42,8 @@ const SLOTTED: f64 = 0.15;
 const TWO_AT_ONCE: f64 = 0.01;
 /// How often a rejection has others follow for a while, as against the same.
 const BANS: f64 = 0.002;
+/// How often a rejection has a window last twice as long, as against the same.
+const DOUBLES: f64 = 0.002;
 /// How often the limit is lower in every other period, as against the same.
 const SHIFTS: f64 = 0.003;
 /// How often admission is left to chance, as against the same.
@@ -71,6 +75,8 @@ pub(super) enum Class {
     AtRandom,
     /// Nothing is admitted for a while after a rejection.
     Banning,
+    /// Each rejection has a window from first use last twice as long.
+    Doubling,
     /// The limit is lower in every other period.
     Shifting,
     /// The day's quota is used up: nothing comes back while one watches.
@@ -81,9 +87,8 @@ impl Class {
     /// The classes of a quota, with prior probabilities.
     ///
     /// Periods are classes of their own: what fits one fits no other, and a sampler that has settled on the wrong one
-    /// would never find its way to the right one. Ticks that are surely [hidden](Class::is_hidden) are left to the bucket that
-    /// refills continuously.
-    pub(super) fn of(kind: QuotaKind, stated: Stated) -> Vec<(Self, f64)> {
+    /// would never find its way to the right one.
+    pub(super) fn of(kind: QuotaKind) -> Vec<(Self, f64)> {
         const SEVENTH: f64 = 1.0 / 7.0;
         let by_period = |class: fn(usize) -> Self, usual: &[f64], prior: f64| {
             let one_usual = USUAL_PERIOD * prior / usual.len() as f64;
@@ -103,6 +108,7 @@ impl Class {
                     (Self::TwoAtOnce, TWO_AT_ONCE),
                     (Self::AtRandom, AT_RANDOM),
                     (Self::Banning, BANS),
+                    (Self::Doubling, DOUBLES),
                     (Self::Shifting, SHIFTS),
                 ],
                 split(Self::TokenBucket, SEVENTH, CAPACITY_OF_A_MINUTE),
@@ -115,10 +121,7 @@ impl Class {
                 by_period(Self::ShortWindow, USUAL_WINDOWS, 0.2 * SEVENTH),
                 by_period(Self::SteppedBucket, USUAL_TICKS, SEVENTH),
             ]
-            .concat()
-            .into_iter()
-            .filter(|(class, _)| !class.is_hidden(kind, stated))
-            .collect(),
+            .concat(),
         }
     }
 
@@ -144,7 +147,7 @@ impl Class {
 
     pub(super) fn candidate(self) -> Candidate {
         Candidate::Known(match self {
-            Self::TwoAtOnce | Self::AtRandom | Self::Banning | Self::Shifting => {
+            Self::TwoAtOnce | Self::AtRandom | Self::Banning | Self::Doubling | Self::Shifting => {
                 return Candidate::SomethingElse;
             }
             Self::ClockWindow | Self::OffsetWindow(_) | Self::ShortWindow(_) | Self::DayWindow => {
@@ -178,7 +181,7 @@ impl Class {
         // Which of two limits is stated, is open.
         let stated_share = if rate < 0.5 { 1.0 } else { oddity.lowest_share() };
         let limit = scaled(limit(kind, stated.of(kind), size), 1.0 / stated_share);
-        let mechanism = self.mechanism(kind, limit, [ratio, rate, phase, period], admission);
+        let mechanism = self.mechanism(limit, [ratio, rate, phase, period], admission);
         let ceiling = mechanism.ceiling();
         let others = if active < OTHERS_ARE_ACTIVE {
             // In a large quota of requests these are bursts, so that no quota means more events than another.
@@ -201,7 +204,7 @@ impl Class {
             others,
             before,
             second: match self {
-                Self::AtRandom | Self::Banning | Self::Shifting => None,
+                Self::AtRandom | Self::Banning | Self::Doubling | Self::Shifting => None,
                 Self::TwoAtOnce => Some((kind, burst_limit(ceiling, [rate, period, second, other]))),
                 _ => second_quota(kind, mechanism, stated, [second, other]),
             },
@@ -210,7 +213,6 @@ impl Class {
 
     fn mechanism(
         self,
-        kind: QuotaKind,
         limit: u64,
         [ratio, rate, phase, period]: [f64; 4],
         admission: Admission,
@@ -258,7 +260,7 @@ impl Class {
                 Mechanism::ExponentialDecay { limit, time_constant_s }
             }
             Self::TokenBucket(_) | Self::SteppedBucket(_) => {
-                self.bucket(kind, limit, [ratio, rate, phase, period], admission)
+                self.bucket(limit, [ratio, rate, phase, period], admission)
             }
             Self::TwoAtOnce | Self::AtRandom | Self::Banning | Self::Shifting => {
                 match pick(&USUAL_MECHANISMS, ratio) {
@@ -268,7 +270,28 @@ impl Class {
                     other => Mechanism::per_minute(other, limit),
                 }
             }
+            Self::Doubling => odd::doubled_window(limit, rate, period),
             Self::DayWindow => Mechanism::FixedWindow { limit, window_s: 86_400.0, offset_s: 0.0 },
         }
+    }
+
+    /// A bucket that refills by about `limit` a minute, with a capacity of about as much.
+    fn bucket(self, limit: u64, [ratio, rate, phase, period]: [f64; 4], admission: Admission) -> Mechanism {
+        let refill_per_s = limit as f64 / 60.0 * mixed(rate, 0.9, 1.0, 0.1, 4.0);
+        // A bucket that may be overdrawn can be tiny, one that may not would admit next to nothing.
+        let smallest = if admission == Admission::Whole { 0.05 } else { 0.005 };
+        let capacity = match self {
+            Self::TokenBucket(Length::Minute) => limit,
+            Self::TokenBucket(Length::Other) => scaled(limit, log_uniform(ratio, smallest, 4.0)),
+            _ => scaled(limit, mixed(ratio, CAPACITY_OF_A_MINUTE, 1.0, smallest, 4.0)),
+        };
+        let tick_s = match self {
+            Self::SteppedBucket(index) => period_of(index, period, USUAL_TICKS),
+            _ if period < CONTINUOUS => return Mechanism::TokenBucket { capacity, refill_per_s },
+            _ => pick(BLURRED_TICKS, (period - CONTINUOUS) / (1.0 - CONTINUOUS)),
+        };
+        // One that every tick fills to the brim is a window.
+        let capacity = capacity.max((refill_per_s * tick_s * 1.05).ceil() as u64);
+        Mechanism::SteppedBucket { capacity, refill_per_s, tick_s, offset_s: phase * tick_s }
     }
 }

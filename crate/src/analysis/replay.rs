@@ -1,6 +1,6 @@
 use super::draw::uniform;
 use super::evidence::Evidence;
-use super::hypothesis::{Hypothesis, Oddity, Others};
+use super::hypothesis::{Hypothesis, Oddity, Others, Penalty};
 use super::noise::{self, Noise};
 use super::words::Words;
 use crate::{Admission, AnyLimiter, Limiter, Mechanism, Outcome, QuotaKind, Timestamp};
@@ -9,6 +9,9 @@ use crate::{Admission, AnyLimiter, Limiter, Mechanism, Outcome, QuotaKind, Times
 pub(super) const ROUNDING: f64 = 1e-6;
 /// How often a request that failed, with a 5xx or without an answer, was charged.
 const FAILED_IS_CHARGED: f64 = 0.5;
+/// How often the limiter knows of a request that was rejected although it fits, and others had not used what it needed: what
+/// rejects for no reason mostly asks no limiter.
+const SPURIOUS_IS_KNOWN: f64 = 0.1;
 /// What others used longer before the first observation than this has come back.
 const MEMORY_S: f64 = 60.0;
 
@@ -56,7 +59,7 @@ pub(super) struct Replay {
     rejected_count: bool,
     others: Others,
     oddity: Oddity,
-    banned_until: Timestamp,
+    penalty: Penalty,
     first: Enforced,
     second: Option<Enforced>,
     noise: Noise,
@@ -82,7 +85,7 @@ impl Replay {
             rejected_count: hypothesis.rejected_count,
             others: hypothesis.others,
             oddity: hypothesis.oddity,
-            banned_until: Timestamp::EPOCH,
+            penalty: Penalty::default(),
             first: Enforced::new((hypothesis.kind, hypothesis.mechanism)),
             second: hypothesis.second.map(Enforced::new),
             noise: Noise::default(),
@@ -119,12 +122,13 @@ impl Replay {
         self.advance(evidence.earliest.plus_seconds(uniform(luck, 0) * evidence.span_s), luck);
         let (now, admission) = (self.now, self.admission);
         let withheld = self.oddity.withheld(now, self.first.ceiling);
-        let margin = self.first.margin(now, withheld, evidence.reserved(self.first.kind), admission);
+        let seen = self.oddity.seen(now, self.penalty);
+        let margin = self.first.margin(seen, withheld, evidence.reserved(self.first.kind), admission);
         let fits_first = self.first.fits(margin);
         let fits_second = |it: &Enforced| it.fits(it.margin(now, 0.0, evidence.reserved(it.kind), admission));
         let fits_second = self.second.as_ref().map_or(1.0, fits_second);
         let mut fits = fits_first * fits_second;
-        if now < self.banned_until {
+        if self.oddity.is_closed(now, self.penalty) {
             fits = 0.0;
         }
         match evidence.outcome {
@@ -143,10 +147,6 @@ impl Replay {
                 self.explained[1] += u32::from(by_any && !by_first);
                 let whole = self.first.fits(margin + withheld);
                 self.by_shift += u32::from(by_first && whole >= 0.5);
-                self.banned_until = self.oddity.banned_until(now, self.banned_until);
-                if self.rejected_count {
-                    self.charge(evidence, evidence.attempts);
-                }
             }
             Outcome::Failed => {
                 if uniform(luck, 1) < FAILED_IS_CHARGED {
@@ -156,23 +156,31 @@ impl Replay {
             }
         }
         let admitted = evidence.outcome.is_admitted();
-        match (evidence.informative, self.oddity) {
+        let (probability, by_others) = match (evidence.informative, self.oddity) {
             (true, Oddity::AtRandom(chance)) if fits > 0.5 => {
                 let chance = chance.of_admission(margin, self.first.ceiling as f64);
                 let passes = fits * chance.clamp(LEAST_CHANCE, 1.0 - LEAST_CHANCE);
-                if admitted { passes } else { 1.0 - passes }
+                (if admitted { passes } else { 1.0 - passes }, false)
             }
             (true, _) if fits > 0.5 => self.fitted(fits, margin, admitted, luck),
-            (true, _) => self.noise.observe(fits, admitted),
-            (false, _) => 1.0,
+            (true, _) => (self.noise.observe(fits, admitted), false),
+            (false, _) => (1.0, false),
+        };
+        if !admitted && (fits < 0.5 || by_others || uniform(luck, 3) < SPURIOUS_IS_KNOWN) {
+            self.penalty = self.oddity.penalty(now, self.penalty, &self.first.limiter);
+            if self.rejected_count {
+                self.charge(evidence, evidence.attempts);
+            }
         }
+        probability
     }
 
     /// The probability of what became of a request that fits, unless others have used what it needed: they are not
-    /// watched, so what they used is integrated over, and known once a request was rejected for it, or was not.
-    fn fitted(&mut self, fits: f64, margin: f64, admitted: bool, luck: u64) -> f64 {
+    /// watched, so what they used is integrated over, and known once a request was rejected for it, or was not. Also whether
+    /// it was rejected for it.
+    fn fitted(&mut self, fits: f64, margin: f64, admitted: bool, luck: u64) -> (f64, bool) {
         if self.others.use_per_s == 0.0 {
-            return self.noise.observe(fits, admitted);
+            return (self.noise.observe(fits, admitted), false);
         }
         let unwatched_s = self.now.seconds_since(self.unwatched_from);
         let used_up = self.others.use_more_than(margin, unwatched_s);
@@ -180,19 +188,20 @@ impl Replay {
             if margin < self.others.least() {
                 self.unwatched_from = self.now;
             }
-            return self.noise.observe(fits * (1.0 - used_up), true);
+            return (self.noise.observe(fits * (1.0 - used_up), true), false);
         }
         let known = self.noise;
         let otherwise = (1.0 - used_up) * self.noise.observe(fits, false);
         let luck = uniform(luck, 1);
-        if luck * (used_up + otherwise) < used_up {
+        let by_others = luck * (used_up + otherwise) < used_up;
+        if by_others {
             self.noise = known;
             self.unwatched_from = self.now;
             let luck = luck * (used_up + otherwise) / used_up;
             let used = self.others.use_of_more_than(margin, luck);
             self.charge_of_others(used.ceil() as u64);
         }
-        used_up + otherwise
+        (used_up + otherwise, by_others)
     }
 
     fn charge(&mut self, evidence: &Evidence, times: u64) {
@@ -204,7 +213,7 @@ impl Replay {
     }
 
     fn charge_first(&mut self, at: Timestamp, cost: u64) {
-        self.first.limiter.charge(self.oddity.counted_from(at), cost);
+        self.first.limiter.charge(self.oddity.counted_from(at, self.penalty), cost);
     }
 
     fn settle(&mut self, evidence: &Evidence, charged_at: Timestamp) {
@@ -212,16 +221,16 @@ impl Replay {
             return;
         }
         self.now = self.now.max(evidence.latest);
-        let counted_from = self.oddity.counted_from(charged_at);
+        let counted_from = self.oddity.counted_from(charged_at, self.penalty);
         self.first.limiter.refund(self.now, counted_from, evidence.unused(self.first.kind));
         if let Some(second) = &mut self.second {
             second.limiter.refund(self.now, charged_at, evidence.unused(second.kind));
         }
     }
 
-    /// What is odd about the first quota, and until when nothing is admitted.
-    pub(super) fn oddity(&self) -> (Oddity, Timestamp) {
-        (self.oddity, self.banned_until)
+    /// What is odd about the first quota, and what rejections had follow.
+    pub(super) fn oddity(&self) -> (Oddity, Penalty) {
+        (self.oddity, self.penalty)
     }
 
     /// How much must be free for admission, and whether rejected requests count.

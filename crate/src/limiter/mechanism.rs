@@ -1,6 +1,8 @@
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     AnchoredWindow, AnyLimiter, ExponentialDecay, FixedWindow, SlidingCounter, SlidingLog, SteppedBucket,
@@ -141,6 +143,13 @@ impl Mechanism {
             Self::SteppedBucket { .. } => MechanismId::SteppedBucket,
             Self::ExponentialDecay { .. } => MechanismId::ExponentialDecay,
         }
+    }
+
+    /// Its parameters by their names in JSON: tokens or requests, seconds, or either per second.
+    pub fn parameters(&self) -> BTreeMap<String, f64> {
+        let value = serde_json::to_value(self).map(|mut value| value["parameters"].take());
+        let Ok(Value::Object(parameters)) = value else { return BTreeMap::new() };
+        parameters.into_iter().filter_map(|(name, value)| Some((name, value.as_f64()?))).collect()
     }
 
     /// The largest cost that can ever be admitted: the limit of a window, the capacity of a bucket.

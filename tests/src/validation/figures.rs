@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::coverage::{Coverage, coverage};
 use super::ending::{is_clock_wrong, is_misnamed, leads};
 use super::{Case, Ending, Run};
 use crate::truth::Set;
@@ -34,6 +35,8 @@ pub struct Figures {
     pub requests: [f64; 2],
     /// Stated against achieved, of the mechanism that leads in each run, named or not.
     pub calibration: Vec<Bin>,
+    /// How often intervals of 95 % held the parameter, by its name.
+    pub coverage: BTreeMap<String, Coverage>,
     /// What was enforced, what was concluded, how often.
     pub confusion: BTreeMap<String, BTreeMap<String, usize>>,
     /// What was enforced, and the medians of what it took: minutes, quotas, requests.
@@ -91,6 +94,7 @@ impl Figures {
             quotas: quantiles(&all, quotas),
             requests: quantiles(&all, requests),
             calibration: BINS.iter().filter_map(|bin| Bin::of(runs, *bin)).collect(),
+            coverage: coverage(runs),
             confusion,
             costs: costs.collect(),
             cases: runs.iter().filter_map(Case::of).collect(),

@@ -1,6 +1,10 @@
 use super::Class;
-use crate::analysis::draw::{USUAL_WINDOWS, clock_error, log_uniform, pick};
-use crate::analysis::hypothesis::{Ban, Chance, Oddity, Shift, Slots};
+use crate::Mechanism;
+use crate::analysis::draw::{USUAL_WINDOWS, clock_error, log_uniform, pick, scaled};
+use crate::analysis::hypothesis::{Ban, Chance, Doubling, Oddity, Shift, Slots};
+
+/// What a window may become at most, in seconds.
+const LONGEST_S: [f64; 5] = [300.0, 600.0, 900.0, 1_800.0, 3_600.0];
 
 impl Class {
     /// What is odd about a quota of the class, at these coordinates.
@@ -18,6 +22,10 @@ impl Class {
                 let seconds = log_uniform(second, 3.0, 120.0);
                 Oddity::Banning(Ban { seconds, prolonged: other < 0.5 })
             }
+            Self::Doubling => {
+                let longest_s = pick(&LONGEST_S, second);
+                Oddity::Doubling(Doubling { window_s: doubled_window_s(period), longest_s })
+            }
             _ => Oddity::None,
         }
     }
@@ -28,4 +36,15 @@ fn slots(period: f64, phase: f64) -> Slots {
     let slot_s = pick(USUAL_WINDOWS, period);
     let offset_s = if phase < 0.6 { clock_error(phase / 0.6) } else { (phase - 0.6) / 0.4 * slot_s };
     Slots { slot_s, offset_s }
+}
+
+/// A window from first use that may come to last longer: of a minute, or shorter and then mostly with the same rate.
+pub(super) fn doubled_window(limit: u64, rate: f64, period: f64) -> Mechanism {
+    let window_s = doubled_window_s(period);
+    let share = if rate < 0.8 { window_s / 60.0 } else { 1.0 };
+    Mechanism::AnchoredWindow { limit: scaled(limit, share), window_s }
+}
+
+fn doubled_window_s(period: f64) -> f64 {
+    if period < 0.4 { 60.0 } else { pick(USUAL_WINDOWS, (period - 0.4) / 0.6) }
 }

@@ -1,6 +1,6 @@
 use bedrock_tpm::{Observation, Outcome};
 use bedrock_tpm_tests::truth::Set;
-use bedrock_tpm_tests::validation::{Figures, Requirement, Run};
+use bedrock_tpm_tests::validation::{Coverage, Figures, Requirement, Run};
 
 /// What one protocol reached in one set.
 pub fn figures(set: Set, protocol: &str, figures: &Figures) {
@@ -32,6 +32,11 @@ pub fn figures(set: Set, protocol: &str, figures: &Figures) {
             100.0 * bin.stated,
             100.0 * bin.achieved,
         );
+    }
+    for (parameter, coverage) in &figures.coverage {
+        let Coverage { count, held } = *coverage;
+        let share = 100.0 * held as f64 / count as f64;
+        println!("  {parameter:<16} held by {share:.1} % of {count} intervals of 95 %");
     }
     for (enforced, row) in &figures.confusion {
         let row: Vec<String> = row.iter().map(|(verdict, count)| format!("{verdict} {count}")).collect();
