@@ -125,3 +125,16 @@ async fn wrong_words_are_found_out() -> Result<()> {
     assert!(says_that_words_are_wrong(&verdict), "{verdict}");
     Ok(())
 }
+
+/// A measurement of an emulator whose time runs faster, say.
+#[tokio::test(start_paused = true)]
+async fn a_much_larger_quota_than_stated_is_pointed_out() -> Result<()> {
+    let points_it_out = |verdict: &Verdict| verdict.warnings.iter().any(|it| it.contains("that were stated"));
+    for (times, expected) in [(2, false), (8, true)] {
+        let verdict =
+            measured(Mechanism::per_minute(MechanismId::TokenBucket, times * TPM), None).await?.verdict();
+        assert_eq!(verdict.verdict, Conclusion::Mechanism(MechanismId::TokenBucket), "{verdict}");
+        assert_eq!(points_it_out(&verdict), expected, "{verdict}");
+    }
+    Ok(())
+}

@@ -86,7 +86,7 @@ pub(super) fn burst_limit(ceiling: u64, [share, length, phase, which]: [f64; 4])
 pub(super) fn limit(kind: QuotaKind, stated: Option<u64>, u: f64) -> u64 {
     const REST: f64 = 1.0 - AS_STATED - NEARLY_AS_STATED;
     match (kind, stated) {
-        (_, Some(stated)) if u < REST => scaled(stated, log_uniform(u / REST, 0.1, 3.0)),
+        (_, Some(stated)) if u < REST => scaled(stated, log_uniform(u / REST, 0.1, 20.0)),
         (_, Some(stated)) if u < 1.0 - AS_STATED => {
             scaled(stated, 1.0 + NEARLY * (2.0 * (u - REST) / NEARLY_AS_STATED - 1.0))
         }

@@ -98,6 +98,7 @@ async fn an_odd_trace_is_judged() {
         lines(&[&with("finished", "2024-01-01T00:00:00Z"), &throttled]),
         lines(&[&throttled, &{ far_apart }]).replace("\"finished\":\"2025-01-01T00:00:01Z\",", ""),
         lines(&[&observation(), &throttled]).replace('\n', "\r\n"),
+        format!("\u{feff}{}", lines(&[&observation(), &throttled])),
         lines(&[&with("tokens_estimated", 0), &with("error", "x".repeat(5_000_000))]),
         lines(&[&with("tpm", 0), &with("rpm", u64::MAX), &with("time_scale", 0), &throttled]),
         lines(&[
