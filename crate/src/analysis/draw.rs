@@ -11,6 +11,8 @@ pub(super) const CLOCK_ERROR_S: f64 = 1.0;
 /// How often a quota that is known applies as stated, and how often nearly so.
 const AS_STATED: f64 = 0.75;
 const NEARLY_AS_STATED: f64 = 0.15;
+/// How often it was raised since to a multiple of what is stated.
+const RAISED: f64 = 0.02;
 /// Estimated and charged tokens differ by up to this share.
 const COUNTING_ERROR: f64 = 0.02;
 /// What is nearly as stated differs by up to this share.
@@ -85,8 +87,10 @@ pub(super) fn burst_limit(ceiling: u64, [share, length, phase, which]: [f64; 4])
 
 pub(super) fn limit(kind: QuotaKind, stated: Option<u64>, u: f64) -> u64 {
     const REST: f64 = 1.0 - AS_STATED - NEARLY_AS_STATED;
+    const NOT_RAISED: f64 = REST - RAISED;
     match (kind, stated) {
-        (_, Some(stated)) if u < REST => scaled(stated, log_uniform(u / REST, 0.1, 20.0)),
+        (_, Some(stated)) if u < NOT_RAISED => scaled(stated, log_uniform(u / NOT_RAISED, 0.1, 3.0)),
+        (_, Some(stated)) if u < REST => scaled(stated, log_uniform((u - NOT_RAISED) / RAISED, 3.0, 20.0)),
         (_, Some(stated)) if u < 1.0 - AS_STATED => {
             scaled(stated, 1.0 + NEARLY * (2.0 * (u - REST) / NEARLY_AS_STATED - 1.0))
         }
