@@ -13,6 +13,8 @@ CELLS = ".jp-Notebook .jp-CodeCell"
 ERRORS = '.jp-OutputArea-output[data-mime-type$="stderr"], .jp-OutputArea-output[data-mime-type$="error"]'
 EXECUTED = re.compile(r"^\[\d+\]:$")
 CHARTS = ".jp-RenderedSVG img"
+# Only what hangs takes as long, also on a machine with other work.
+AT_MOST_MS = 180_000
 
 
 def menu(page, *labels):
@@ -76,8 +78,8 @@ def main(chromium, url, folder, *names):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        page.set_default_timeout(30_000)
-        expect.set_options(timeout=30_000)
+        page.set_default_timeout(AT_MOST_MS)
+        expect.set_options(timeout=AT_MOST_MS)
         try:
             for name in names:
                 check(page, url, name, Path(folder))

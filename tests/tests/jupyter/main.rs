@@ -79,6 +79,8 @@ fn nbconvert_shows_the_charts_of_the_notebooks_as_they_are_kept() {
 /// From nothing to nothing, in an environment of its own.
 #[test]
 fn what_fails_is_told_and_clean_leaves_nothing() {
+    // A killed run may have left its own.
+    let _ = fs::remove_dir_all(folder("jupyter to clean"));
     let jupyter = match Jupyter::new("jupyter to clean") {
         Ok(jupyter) => jupyter,
         Err(reason) => return skip_or_fail(&reason),
