@@ -10,6 +10,7 @@ mod inquiry;
 mod likelihood;
 mod moments;
 mod noise;
+mod oddity;
 mod parameters;
 mod plan;
 mod posterior;

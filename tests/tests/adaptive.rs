@@ -1,9 +1,12 @@
 //! The adaptive protocol on the emulator, in virtual time.
 
+use std::sync::Arc;
+
 use bedrock_tpm::protocol::Adaptive;
 use bedrock_tpm::{
-    BedrockTpmTester, Binding, Clock, Conclusion, EmulatorConfig, Mechanism, MechanismId, Outcome, QuotaKind,
-    RejectedCost, Result, Settings, ThrottleMessage, Timestamp, Verdict, Wording,
+    BedrockTpmTester, Binding, Clock, Conclusion, Decision, Emulator, EmulatorConfig, Limiter, Mechanism,
+    MechanismId, Outcome, QuotaKind, RejectedCost, Result, Settings, SlidingCounter, ThrottleMessage,
+    Timestamp, Verdict, Wording,
 };
 
 const TPM: u64 = 8_000;
@@ -15,10 +18,17 @@ async fn measured(mechanism: Mechanism, budget: Option<u64>) -> Result<BedrockTp
 }
 
 async fn measured_on(emulator: EmulatorConfig, settings: Settings) -> Result<BedrockTpmTester> {
-    let clock = Clock::virtual_from(Timestamp::EPOCH.plus_seconds(86_417.0));
-    let mut tester = BedrockTpmTester::simulated(emulator, clock, settings)?;
+    let clock = clock();
+    followed(BedrockTpmTester::simulated(emulator, clock, settings)?, clock).await
+}
+
+async fn followed(mut tester: BedrockTpmTester, clock: Clock) -> Result<BedrockTpmTester> {
     Adaptive::new(tester.settings(), clock.now())?.run(&mut tester).await?;
     Ok(tester)
+}
+
+fn clock() -> Clock {
+    Clock::virtual_from(Timestamp::EPOCH.plus_seconds(86_417.0))
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,6 +145,78 @@ async fn a_much_larger_quota_than_stated_is_pointed_out() -> Result<()> {
             measured(Mechanism::per_minute(MechanismId::TokenBucket, times * TPM), None).await?.verdict();
         assert_eq!(verdict.verdict, Conclusion::Mechanism(MechanismId::TokenBucket), "{verdict}");
         assert_eq!(points_it_out(&verdict), expected, "{verdict}");
+    }
+    Ok(())
+}
+
+/// A counter of `TPM` whose windows begin with a request, rejected ones too: to be told of all. Pingora has one.
+#[derive(Debug)]
+struct Begun {
+    /// Its windows are on the clock, so it is told the time that has passed in windows.
+    counter: SlidingCounter,
+    began: Timestamp,
+    counted: Timestamp,
+}
+
+impl Begun {
+    const WINDOW_S: f64 = 60.0;
+
+    fn new() -> Self {
+        let counter = SlidingCounter::new(TPM, Self::WINDOW_S, 0.0);
+        Self { counter, began: Timestamp::EPOCH, counted: Timestamp::EPOCH }
+    }
+
+    /// What the counter takes for `now`, and whether a window begins.
+    fn counted(&self, now: Timestamp) -> (Timestamp, bool) {
+        let elapsed_s = now.seconds_since(self.began);
+        let windows = (elapsed_s / Self::WINDOW_S).floor().min(2.0);
+        let counted_s = if windows == 0.0 { elapsed_s } else { windows * Self::WINDOW_S };
+        (self.counted.plus_seconds(counted_s), windows > 0.0)
+    }
+}
+
+impl Limiter for Begun {
+    fn check(&self, now: Timestamp, cost: u64) -> Decision {
+        match self.counter.check(self.counted(now).0, cost) {
+            Decision::Admitted => Decision::Admitted,
+            Decision::Throttled { .. } => Decision::Throttled { retry_at: None },
+        }
+    }
+
+    fn charge(&mut self, now: Timestamp, cost: u64) {
+        let (counted, begins) = self.counted(now);
+        if begins {
+            (self.began, self.counted) = (now, counted);
+        }
+        if self.counter.check(counted, cost).is_admitted() {
+            self.counter.charge(counted, cost);
+        }
+    }
+
+    fn refund(&mut self, now: Timestamp, charged_at: Timestamp, amount: u64) {
+        let since_s = now.seconds_since(charged_at);
+        let counted = self.counted(now).0;
+        self.counter.refund(counted, counted.plus_seconds(-since_s), amount);
+    }
+
+    fn remaining(&self, now: Timestamp) -> f64 {
+        self.counter.remaining(self.counted(now).0)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_counter_whose_windows_begin_with_a_request() -> Result<()> {
+    for seed in 1..=3 {
+        let tokens = Some(Mechanism::per_minute(MechanismId::SlidingCounter, TPM));
+        let rejected = RejectedCost::Everything;
+        let config = EmulatorConfig { tokens, rejected, background: 0.05, seed, ..Default::default() };
+        let clock = clock();
+        let limiter: Box<dyn Limiter + Send> = Box::new(Begun::new());
+        let emulator = Emulator::enforcing(config, vec![(QuotaKind::Tokens, limiter)], clock)?;
+        let settings = Settings { tpm: Some(TPM), seed, ..Default::default() };
+        let tester = BedrockTpmTester::simulated_by(Arc::new(emulator), settings)?;
+        let verdict = followed(tester, clock).await?.verdict();
+        assert_eq!(verdict.verdict, Conclusion::Mechanism(MechanismId::SlidingCounter), "{verdict}");
     }
     Ok(())
 }

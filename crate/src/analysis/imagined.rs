@@ -2,8 +2,8 @@
 
 use super::belief::Belief;
 use super::draw::uniform;
-use super::hypothesis::{Oddity, Penalty};
 use super::noise;
+use super::oddity::{Oddity, Penalty};
 use super::prior::Class;
 use super::quantile::quantile;
 use super::replay::{Enforced, ROUNDING, Replay};
@@ -95,6 +95,7 @@ impl Imagined {
     }
 
     pub(super) fn charge(&mut self, at: Timestamp, tokens: u64) {
+        self.penalty = self.oddity.requested(at, self.penalty);
         self.first.limiter.charge(self.oddity.counted_from(at, self.penalty), self.first.kind.cost(tokens));
         if let Some(second) = &mut self.second {
             second.limiter.charge(at, second.kind.cost(tokens));
@@ -111,10 +112,13 @@ impl Imagined {
     /// When `share` of the quota fits again, if nothing else is charged; `None` if it does now, or never will.
     pub(super) fn returns_at(&self, now: Timestamp, share: f64) -> Option<Timestamp> {
         let cost = (share * self.first.ceiling as f64) as u64;
-        let from = now.max(self.penalty.until);
-        match self.first.limiter.check(from, cost) {
+        let from = now.max(self.oddity.is_over_at(self.penalty));
+        let seen = self.oddity.seen(from, self.penalty);
+        match self.first.limiter.check(seen, cost) {
             Decision::Admitted => (from > now).then_some(from),
-            Decision::Throttled { retry_at } => retry_at,
+            Decision::Throttled { retry_at } => {
+                retry_at.map(|at| from.plus_nanos(at.as_nanos() - seen.as_nanos()))
+            }
         }
     }
 

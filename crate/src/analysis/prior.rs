@@ -3,6 +3,7 @@
 //! A point of the unit cube stands for one hypothesis of a class; the prior is uniform over the cube. So a sampler
 //! can wander through it symmetrically without knowing what the coordinates mean.
 
+mod bucket;
 mod odd;
 
 use super::draw::{
@@ -30,14 +31,13 @@ const USED_BEFORE: f64 = 0.02;
 const REJECTED_COUNT: f64 = 0.2;
 /// How often a request is admitted as long as anything is left.
 const UNTIL_EXHAUSTED: f64 = 0.15;
-/// A bucket that ticks faster cannot be told from one that refills continuously, over a network: latency blurs it.
-const BLURRED_TICKS: &[f64] = &[0.25, 0.5, 1.0, 2.0];
-const CONTINUOUS: f64 = 0.6;
 /// How often a bucket holds what comes in a minute, and how often a minute is the time constant of a decay.
 const CAPACITY_OF_A_MINUTE: f64 = 0.5;
 const DECAY_OF_A_MINUTE: f64 = 0.6;
 /// How often logs are kept in slots.
 const SLOTTED: f64 = 0.15;
+/// How often the windows of a counter begin with a request.
+const BEGUN: f64 = 0.1;
 /// How often there are two limits at once, as against any one mechanism's seventh.
 const TWO_AT_ONCE: f64 = 0.01;
 /// How often a rejection has others follow for a while, as against the same.
@@ -63,6 +63,8 @@ pub(super) enum Class {
     /// A log that only knows in which slot a request came.
     SlottedLog,
     SlidingCounter(Length),
+    /// A counter whose windows begin with a request.
+    BegunCounter,
     /// With the capacity of a minute, or another.
     TokenBucket(Length),
     /// With the usual tick of this index, or with any if there is none.
@@ -117,7 +119,8 @@ impl Class {
                 by_length(Self::AnchoredWindow, SEVENTH),
                 by_length(Self::SlidingLog, (1.0 - SLOTTED) * SEVENTH),
                 vec![(Self::SlottedLog, SLOTTED * SEVENTH)],
-                by_length(Self::SlidingCounter, SEVENTH),
+                by_length(Self::SlidingCounter, (1.0 - BEGUN) * SEVENTH),
+                vec![(Self::BegunCounter, BEGUN * SEVENTH)],
                 by_period(Self::ShortWindow, USUAL_WINDOWS, 0.2 * SEVENTH),
                 by_period(Self::SteppedBucket, USUAL_TICKS, SEVENTH),
             ]
@@ -133,7 +136,7 @@ impl Class {
             Self::OffsetWindow(_) => Self::OffsetWindow(Length::Minute),
             Self::AnchoredWindow(_) => Self::AnchoredWindow(Length::Minute),
             Self::SlidingLog(_) | Self::SlottedLog => Self::SlidingLog(Length::Minute),
-            Self::SlidingCounter(_) => Self::SlidingCounter(Length::Minute),
+            Self::SlidingCounter(_) | Self::BegunCounter => Self::SlidingCounter(Length::Minute),
             Self::TokenBucket(_) => Self::TokenBucket(Length::Minute),
             Self::ExponentialDecay(_) => Self::ExponentialDecay(Length::Minute),
             class => class,
@@ -155,7 +158,7 @@ impl Class {
             }
             Self::AnchoredWindow(_) => MechanismId::AnchoredWindow,
             Self::SlidingLog(_) | Self::SlottedLog => MechanismId::SlidingLog,
-            Self::SlidingCounter(_) => MechanismId::SlidingCounter,
+            Self::SlidingCounter(_) | Self::BegunCounter => MechanismId::SlidingCounter,
             Self::TokenBucket(_) => MechanismId::TokenBucket,
             Self::SteppedBucket(_) => MechanismId::SteppedBucket,
             Self::ExponentialDecay(_) => MechanismId::ExponentialDecay,
@@ -252,6 +255,9 @@ impl Class {
                 };
                 Mechanism::SlidingCounter { limit, window_s, offset_s }
             }
+            Self::BegunCounter => {
+                Mechanism::SlidingCounter { limit, window_s: minute, offset_s: phase * minute }
+            }
             Self::ExponentialDecay(length) => {
                 let time_constant_s = match length {
                     Length::Minute => minute,
@@ -273,25 +279,5 @@ impl Class {
             Self::Doubling => odd::doubled_window(limit, rate, period),
             Self::DayWindow => Mechanism::FixedWindow { limit, window_s: 86_400.0, offset_s: 0.0 },
         }
-    }
-
-    /// A bucket that refills by about `limit` a minute, with a capacity of about as much.
-    fn bucket(self, limit: u64, [ratio, rate, phase, period]: [f64; 4], admission: Admission) -> Mechanism {
-        let refill_per_s = limit as f64 / 60.0 * mixed(rate, 0.9, 1.0, 0.1, 4.0);
-        // A bucket that may be overdrawn can be tiny, one that may not would admit next to nothing.
-        let smallest = if admission == Admission::Whole { 0.05 } else { 0.005 };
-        let capacity = match self {
-            Self::TokenBucket(Length::Minute) => limit,
-            Self::TokenBucket(Length::Other) => scaled(limit, log_uniform(ratio, smallest, 4.0)),
-            _ => scaled(limit, mixed(ratio, CAPACITY_OF_A_MINUTE, 1.0, smallest, 4.0)),
-        };
-        let tick_s = match self {
-            Self::SteppedBucket(index) => period_of(index, period, USUAL_TICKS),
-            _ if period < CONTINUOUS => return Mechanism::TokenBucket { capacity, refill_per_s },
-            _ => pick(BLURRED_TICKS, (period - CONTINUOUS) / (1.0 - CONTINUOUS)),
-        };
-        // One that every tick fills to the brim is a window.
-        let capacity = capacity.max((refill_per_s * tick_s * 1.05).ceil() as u64);
-        Mechanism::SteppedBucket { capacity, refill_per_s, tick_s, offset_s: phase * tick_s }
     }
 }

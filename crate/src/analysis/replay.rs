@@ -1,7 +1,8 @@
 use super::draw::uniform;
 use super::evidence::Evidence;
-use super::hypothesis::{Hypothesis, Oddity, Others, Penalty};
+use super::hypothesis::{Hypothesis, Others};
 use super::noise::{self, Noise};
+use super::oddity::{Oddity, Penalty};
 use super::words::Words;
 use crate::{Admission, AnyLimiter, Limiter, Mechanism, Outcome, QuotaKind, Timestamp};
 
@@ -85,7 +86,7 @@ impl Replay {
             rejected_count: hypothesis.rejected_count,
             others: hypothesis.others,
             oddity: hypothesis.oddity,
-            penalty: Penalty::default(),
+            penalty: hypothesis.oddity.beforehand(),
             first: Enforced::new((hypothesis.kind, hypothesis.mechanism)),
             second: hypothesis.second.map(Enforced::new),
             noise: Noise::default(),
@@ -99,6 +100,7 @@ impl Replay {
         };
         if let Some((seconds, used)) = hypothesis.before {
             replay.now = start.plus_seconds(-seconds);
+            replay.penalty = replay.oddity.requested(replay.now, replay.penalty);
             replay.charge_first(replay.now, used);
         }
         replay
@@ -121,6 +123,7 @@ impl Replay {
     pub(super) fn step(&mut self, evidence: &Evidence, luck: u64) -> f64 {
         self.advance(evidence.earliest.plus_seconds(uniform(luck, 0) * evidence.span_s), luck);
         let (now, admission) = (self.now, self.admission);
+        self.penalty = self.oddity.requested(now, self.penalty);
         let withheld = self.oddity.withheld(now, self.first.ceiling);
         let seen = self.oddity.seen(now, self.penalty);
         let margin = self.first.margin(seen, withheld, evidence.reserved(self.first.kind), admission);
@@ -222,7 +225,8 @@ impl Replay {
         }
         self.now = self.now.max(evidence.latest);
         let counted_from = self.oddity.counted_from(charged_at, self.penalty);
-        self.first.limiter.refund(self.now, counted_from, evidence.unused(self.first.kind));
+        let seen = self.oddity.seen(self.now, self.penalty);
+        self.first.limiter.refund(seen, counted_from, evidence.unused(self.first.kind));
         if let Some(second) = &mut self.second {
             second.limiter.refund(self.now, charged_at, evidence.unused(second.kind));
         }
@@ -266,7 +270,7 @@ impl Replay {
         self.noise.misfit()
     }
 
-    /// Lets time pass until `to`. A window that runs from first use may be opened by the first request of others in the
+    /// Lets time pass until `to`. A window that runs from use may be opened by the first request of others in the
     /// meantime: `luck` tells when.
     fn advance(&mut self, to: Timestamp, luck: u64) {
         self.now = self.now.max(to);
@@ -275,13 +279,17 @@ impl Replay {
         }
         let since = self.first.limiter.remembers_since(self.now);
         self.unwatched_from = self.unwatched_from.max(since);
-        if matches!(self.first.limiter, AnyLimiter::AnchoredWindow(_)) && self.first.is_full(self.now) {
-            let wait_s = -self.others.mean_gap_s() * uniform(luck, 2).ln();
-            let opened = self.unwatched_from.plus_seconds(wait_s);
-            if opened < self.now {
-                self.charge_first(opened, self.others.request_cost);
-                self.unwatched_from = opened;
+        let from = match self.oddity.next_begins_from(self.penalty) {
+            None if matches!(self.first.limiter, AnyLimiter::AnchoredWindow(_)) => {
+                Some(self.unwatched_from).filter(|_| self.first.is_full(self.now))
             }
+            from => from.map(|from| from.max(self.unwatched_from)),
+        };
+        let wait_s = || -self.others.mean_gap_s() * uniform(luck, 2).ln();
+        if let Some(opened) = from.map(|from| from.plus_seconds(wait_s())).filter(|at| *at < self.now) {
+            self.penalty = self.oddity.requested(opened, self.penalty);
+            self.charge_first(opened, self.others.request_cost);
+            self.unwatched_from = opened;
         }
     }
 

@@ -1,7 +1,7 @@
 use super::Class;
 use crate::Mechanism;
 use crate::analysis::draw::{USUAL_WINDOWS, clock_error, log_uniform, pick, scaled};
-use crate::analysis::hypothesis::{Ban, Chance, Doubling, Oddity, Shift, Slots};
+use crate::analysis::oddity::{Ban, Begun, Chance, Doubling, Oddity, Shift, Slots};
 
 /// What a window may become at most, in seconds.
 const LONGEST_S: [f64; 5] = [300.0, 600.0, 900.0, 1_800.0, 3_600.0];
@@ -25,6 +25,10 @@ impl Class {
             Self::Doubling => {
                 let longest_s = pick(&LONGEST_S, second);
                 Oddity::Doubling(Doubling { window_s: doubled_window_s(period), longest_s })
+            }
+            Self::BegunCounter => {
+                let window_s = 60.0;
+                Oddity::Begun(Begun { window_s, offset_s: phase * window_s })
             }
             _ => Oddity::None,
         }
