@@ -3,7 +3,7 @@
 use super::belief::Belief;
 use super::draw::uniform;
 use super::noise;
-use super::oddity::{Oddity, Penalty};
+use super::oddity::{Aftermath, Oddity};
 use super::prior::Class;
 use super::quantile::quantile;
 use super::replay::{Enforced, ROUNDING, Replay};
@@ -23,7 +23,7 @@ pub(super) struct Imagined {
     admission: Admission,
     rejected_count: bool,
     oddity: Oddity,
-    penalty: Penalty,
+    aftermath: Aftermath,
     /// Relative probability.
     pub weight: f64,
     pub class: usize,
@@ -81,8 +81,8 @@ impl Imagined {
         let (first, second) = replay.enforced();
         let (first, second) = (first.clone(), second.cloned());
         let (admission, rejected_count) = replay.rules();
-        let (oddity, penalty) = replay.oddity();
-        Self { first, second, admission, rejected_count, oddity, penalty, weight, class, luck }
+        let (oddity, aftermath) = replay.oddity();
+        Self { first, second, admission, rejected_count, oddity, aftermath, weight, class, luck }
     }
 
     /// The same world, counted with another class.
@@ -95,8 +95,8 @@ impl Imagined {
     }
 
     pub(super) fn charge(&mut self, at: Timestamp, tokens: u64) {
-        self.penalty = self.oddity.requested(at, self.penalty);
-        self.first.limiter.charge(self.oddity.counted_from(at, self.penalty), self.first.kind.cost(tokens));
+        self.aftermath = self.oddity.requested(at, self.aftermath);
+        self.first.limiter.charge(self.oddity.counted_from(at, self.aftermath), self.first.kind.cost(tokens));
         if let Some(second) = &mut self.second {
             second.limiter.charge(at, second.kind.cost(tokens));
         }
@@ -106,14 +106,14 @@ impl Imagined {
         if self.rejected_count {
             self.charge(at, tokens);
         }
-        self.penalty = self.oddity.penalty(at, self.penalty, &self.first.limiter);
+        self.aftermath = self.oddity.rejected(at, self.aftermath, &self.first.limiter);
     }
 
     /// When `share` of the quota fits again, if nothing else is charged; `None` if it does now, or never will.
     pub(super) fn returns_at(&self, now: Timestamp, share: f64) -> Option<Timestamp> {
         let cost = (share * self.first.ceiling as f64) as u64;
-        let from = now.max(self.oddity.is_over_at(self.penalty));
-        let seen = self.oddity.seen(from, self.penalty);
+        let from = now.max(self.oddity.is_over_at(self.aftermath));
+        let seen = self.oddity.seen(from, self.aftermath);
         match self.first.limiter.check(seen, cost) {
             Decision::Admitted => (from > now).then_some(from),
             Decision::Throttled { retry_at } => {
@@ -128,20 +128,20 @@ impl Imagined {
             QuotaKind::Requests => quota.limiter.remaining(at) - withheld,
             QuotaKind::Tokens | QuotaKind::TokensPerDay => f64::INFINITY,
         };
-        let seen = self.oddity.seen(at, self.penalty);
+        let seen = self.oddity.seen(at, self.aftermath);
         let of_first = left(&self.first, seen, self.oddity.withheld(at, self.first.ceiling));
         self.second.as_ref().map_or(of_first, |second| of_first.min(left(second, at, 0.0)))
     }
 
     /// The largest request that would be admitted, in tokens; infinite where size does not matter.
     pub(super) fn room(&self, at: Timestamp) -> f64 {
-        if self.oddity.is_closed(at, self.penalty) {
+        if self.oddity.is_closed(at, self.aftermath) {
             return f64::NEG_INFINITY;
         }
         // Other luck at another instant.
         let luck = self.luck ^ at.as_nanos() as u64;
         let ceiling = self.first.ceiling;
-        let seen = self.oddity.seen(at, self.penalty);
+        let seen = self.oddity.seen(at, self.aftermath);
         let room_of = |quota: &Enforced, at, withheld| quota.room(at, withheld, self.admission, luck);
         let of_first = room_of(&self.first, seen, self.oddity.withheld(at, ceiling));
         let room = self.second.as_ref().map_or(of_first, |second| of_first.min(room_of(second, at, 0.0)));

@@ -23,37 +23,39 @@ pub(super) enum Oddity {
 
 impl Oddity {
     /// From when on a request counts that was decided on at `at`.
-    pub(super) fn counted_from(self, at: Timestamp, penalty: Penalty) -> Timestamp {
-        if let Self::Slotted(slots) = self { slots.start(at) } else { self.seen(at, penalty) }
+    pub(super) fn counted_from(self, at: Timestamp, aftermath: Aftermath) -> Timestamp {
+        if let Self::Slotted(slots) = self { slots.start(at) } else { self.seen(at, aftermath) }
     }
 
     /// What the limiter takes for the time.
-    pub(super) fn seen(self, at: Timestamp, penalty: Penalty) -> Timestamp {
+    pub(super) fn seen(self, at: Timestamp, aftermath: Aftermath) -> Timestamp {
         match self {
-            Self::Doubling(doubling) if at < penalty.until => at.min(doubling.end_of_first(penalty.since)),
-            Self::Begun(begun) => begun.seen(at, penalty),
+            Self::Doubling(doubling) if at < aftermath.until => {
+                at.min(doubling.end_of_first(aftermath.since))
+            }
+            Self::Begun(begun) => begun.seen(at, aftermath),
             _ => at,
         }
     }
 
     /// What is so before anything was requested.
-    pub(super) fn beforehand(self) -> Penalty {
-        if let Self::Begun(begun) = self { begun.beforehand() } else { Penalty::default() }
+    pub(super) fn beforehand(self) -> Aftermath {
+        if let Self::Begun(begun) = self { begun.beforehand() } else { Aftermath::default() }
     }
 
     /// What follows from a request at `now`, whatever becomes of it.
-    pub(super) fn requested(self, now: Timestamp, before: Penalty) -> Penalty {
+    pub(super) fn requested(self, now: Timestamp, before: Aftermath) -> Aftermath {
         if let Self::Begun(begun) = self { begun.requested(now, before) } else { before }
     }
 
     /// From when on any request begins a window, if that is how windows begin.
-    pub(super) fn next_begins_from(self, window: Penalty) -> Option<Timestamp> {
+    pub(super) fn next_begins_from(self, window: Aftermath) -> Option<Timestamp> {
         matches!(self, Self::Begun(_)).then_some(window.until)
     }
 
     /// When what a rejection had follow is over.
-    pub(super) fn is_over_at(self, penalty: Penalty) -> Timestamp {
-        if let Self::Begun(_) = self { Timestamp::EPOCH } else { penalty.until }
+    pub(super) fn is_over_at(self, aftermath: Aftermath) -> Timestamp {
+        if let Self::Begun(_) = self { Timestamp::EPOCH } else { aftermath.until }
     }
 
     /// What is withheld at an instant of a limit of `ceiling`.
@@ -67,12 +69,12 @@ impl Oddity {
     }
 
     /// Whether nothing is admitted at an instant, whatever the limiter says.
-    pub(super) fn is_closed(self, at: Timestamp, penalty: Penalty) -> bool {
-        matches!(self, Self::Banning(_)) && at < penalty.until
+    pub(super) fn is_closed(self, at: Timestamp, aftermath: Aftermath) -> bool {
+        matches!(self, Self::Banning(_)) && at < aftermath.until
     }
 
     /// What follows from a rejection at `now` by `limiter`.
-    pub(super) fn penalty(self, now: Timestamp, before: Penalty, limiter: &AnyLimiter) -> Penalty {
+    pub(super) fn rejected(self, now: Timestamp, before: Aftermath, limiter: &AnyLimiter) -> Aftermath {
         match self {
             Self::Banning(ban) => ban.after(now, before),
             Self::Doubling(doubling) => doubling.after(now, before, limiter),
@@ -133,9 +135,9 @@ pub(super) struct Ban {
 }
 
 impl Ban {
-    fn after(self, now: Timestamp, before: Penalty) -> Penalty {
+    fn after(self, now: Timestamp, before: Aftermath) -> Aftermath {
         match self.prolonged || now >= before.until {
-            true => Penalty { since: now, until: now.plus_seconds(self.seconds), ..before },
+            true => Aftermath { since: now, until: now.plus_seconds(self.seconds), ..before },
             false => before,
         }
     }
@@ -150,12 +152,12 @@ pub(super) struct Doubling {
 }
 
 impl Doubling {
-    fn after(self, now: Timestamp, before: Penalty, limiter: &AnyLimiter) -> Penalty {
+    fn after(self, now: Timestamp, before: Aftermath, limiter: &AnyLimiter) -> Aftermath {
         let (since, length_s) = match now < before.until {
             true => (before.since, before.until.seconds_since(before.since)),
             false => (limiter.remembers_since(now), self.window_s),
         };
-        Penalty { since, until: since.plus_seconds((2.0 * length_s).min(self.longest_s)), ..before }
+        Aftermath { since, until: since.plus_seconds((2.0 * length_s).min(self.longest_s)), ..before }
     }
 
     /// The last instant at which the limiter knows of a window without rejections.
@@ -174,12 +176,12 @@ pub(super) struct Begun {
 }
 
 impl Begun {
-    fn beforehand(self) -> Penalty {
+    fn beforehand(self) -> Aftermath {
         let delay = Timestamp::EPOCH.as_nanos() - Timestamp::EPOCH.plus_seconds(self.offset_s).as_nanos();
-        Penalty { delay, ..Penalty::default() }
+        Aftermath { delay, ..Aftermath::default() }
     }
 
-    fn seen(self, at: Timestamp, window: Penalty) -> Timestamp {
+    fn seen(self, at: Timestamp, window: Aftermath) -> Timestamp {
         let next = window.until.plus_seconds(self.window_s);
         let counted = if at < window.until {
             at
@@ -191,25 +193,25 @@ impl Begun {
         counted.minus_nanos(window.delay)
     }
 
-    fn requested(self, now: Timestamp, window: Penalty) -> Penalty {
+    fn requested(self, now: Timestamp, window: Aftermath) -> Aftermath {
         if now < window.until {
             return window;
         }
         let delay = now.as_nanos() - self.seen(now, window).as_nanos();
-        Penalty { since: now, until: now.plus_seconds(self.window_s), delay }
+        Aftermath { since: now, until: now.plus_seconds(self.window_s), delay }
     }
 }
 
 /// What requests had follow, and how long that lasts: at first, nothing.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Penalty {
+pub(super) struct Aftermath {
     since: Timestamp,
     until: Timestamp,
     /// How far the limiter's clock is behind, in nanoseconds.
     delay: i64,
 }
 
-impl Default for Penalty {
+impl Default for Aftermath {
     fn default() -> Self {
         Self { since: Timestamp::EPOCH, until: Timestamp::EPOCH, delay: 0 }
     }

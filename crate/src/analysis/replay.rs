@@ -2,7 +2,7 @@ use super::draw::uniform;
 use super::evidence::Evidence;
 use super::hypothesis::{Hypothesis, Others};
 use super::noise::{self, Noise};
-use super::oddity::{Oddity, Penalty};
+use super::oddity::{Aftermath, Oddity};
 use super::words::Words;
 use crate::{Admission, AnyLimiter, Limiter, Mechanism, Outcome, QuotaKind, Timestamp};
 
@@ -60,7 +60,7 @@ pub(super) struct Replay {
     rejected_count: bool,
     others: Others,
     oddity: Oddity,
-    penalty: Penalty,
+    aftermath: Aftermath,
     first: Enforced,
     second: Option<Enforced>,
     noise: Noise,
@@ -86,7 +86,7 @@ impl Replay {
             rejected_count: hypothesis.rejected_count,
             others: hypothesis.others,
             oddity: hypothesis.oddity,
-            penalty: hypothesis.oddity.beforehand(),
+            aftermath: hypothesis.oddity.beforehand(),
             first: Enforced::new((hypothesis.kind, hypothesis.mechanism)),
             second: hypothesis.second.map(Enforced::new),
             noise: Noise::default(),
@@ -100,7 +100,7 @@ impl Replay {
         };
         if let Some((seconds, used)) = hypothesis.before {
             replay.now = start.plus_seconds(-seconds);
-            replay.penalty = replay.oddity.requested(replay.now, replay.penalty);
+            replay.aftermath = replay.oddity.requested(replay.now, replay.aftermath);
             replay.charge_first(replay.now, used);
         }
         replay
@@ -123,15 +123,15 @@ impl Replay {
     pub(super) fn step(&mut self, evidence: &Evidence, luck: u64) -> f64 {
         self.advance(evidence.earliest.plus_seconds(uniform(luck, 0) * evidence.span_s), luck);
         let (now, admission) = (self.now, self.admission);
-        self.penalty = self.oddity.requested(now, self.penalty);
+        self.aftermath = self.oddity.requested(now, self.aftermath);
         let withheld = self.oddity.withheld(now, self.first.ceiling);
-        let seen = self.oddity.seen(now, self.penalty);
+        let seen = self.oddity.seen(now, self.aftermath);
         let margin = self.first.margin(seen, withheld, evidence.reserved(self.first.kind), admission);
         let fits_first = self.first.fits(margin);
         let fits_second = |it: &Enforced| it.fits(it.margin(now, 0.0, evidence.reserved(it.kind), admission));
         let fits_second = self.second.as_ref().map_or(1.0, fits_second);
         let mut fits = fits_first * fits_second;
-        if self.oddity.is_closed(now, self.penalty) {
+        if self.oddity.is_closed(now, self.aftermath) {
             fits = 0.0;
         }
         match evidence.outcome {
@@ -170,7 +170,7 @@ impl Replay {
             (false, _) => (1.0, false),
         };
         if !admitted && (fits < 0.5 || by_others || uniform(luck, 3) < SPURIOUS_IS_KNOWN) {
-            self.penalty = self.oddity.penalty(now, self.penalty, &self.first.limiter);
+            self.aftermath = self.oddity.rejected(now, self.aftermath, &self.first.limiter);
             if self.rejected_count {
                 self.charge(evidence, evidence.attempts);
             }
@@ -216,7 +216,7 @@ impl Replay {
     }
 
     fn charge_first(&mut self, at: Timestamp, cost: u64) {
-        self.first.limiter.charge(self.oddity.counted_from(at, self.penalty), cost);
+        self.first.limiter.charge(self.oddity.counted_from(at, self.aftermath), cost);
     }
 
     fn settle(&mut self, evidence: &Evidence, charged_at: Timestamp) {
@@ -224,8 +224,8 @@ impl Replay {
             return;
         }
         self.now = self.now.max(evidence.latest);
-        let counted_from = self.oddity.counted_from(charged_at, self.penalty);
-        let seen = self.oddity.seen(self.now, self.penalty);
+        let counted_from = self.oddity.counted_from(charged_at, self.aftermath);
+        let seen = self.oddity.seen(self.now, self.aftermath);
         self.first.limiter.refund(seen, counted_from, evidence.unused(self.first.kind));
         if let Some(second) = &mut self.second {
             second.limiter.refund(self.now, charged_at, evidence.unused(second.kind));
@@ -233,8 +233,8 @@ impl Replay {
     }
 
     /// What is odd about the first quota, and what rejections had follow.
-    pub(super) fn oddity(&self) -> (Oddity, Penalty) {
-        (self.oddity, self.penalty)
+    pub(super) fn oddity(&self) -> (Oddity, Aftermath) {
+        (self.oddity, self.aftermath)
     }
 
     /// How much must be free for admission, and whether rejected requests count.
@@ -279,7 +279,7 @@ impl Replay {
         }
         let since = self.first.limiter.remembers_since(self.now);
         self.unwatched_from = self.unwatched_from.max(since);
-        let from = match self.oddity.next_begins_from(self.penalty) {
+        let from = match self.oddity.next_begins_from(self.aftermath) {
             None if matches!(self.first.limiter, AnyLimiter::AnchoredWindow(_)) => {
                 Some(self.unwatched_from).filter(|_| self.first.is_full(self.now))
             }
@@ -287,7 +287,7 @@ impl Replay {
         };
         let wait_s = || -self.others.mean_gap_s() * uniform(luck, 2).ln();
         if let Some(opened) = from.map(|from| from.plus_seconds(wait_s())).filter(|at| *at < self.now) {
-            self.penalty = self.oddity.requested(opened, self.penalty);
+            self.aftermath = self.oddity.requested(opened, self.aftermath);
             self.charge_first(opened, self.others.request_cost);
             self.unwatched_from = opened;
         }
