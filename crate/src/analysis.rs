@@ -3,6 +3,7 @@
 
 mod belief;
 mod draw;
+mod enforced;
 mod evidence;
 mod hypothesis;
 mod imagined;

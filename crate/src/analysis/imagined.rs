@@ -2,11 +2,12 @@
 
 use super::belief::Belief;
 use super::draw::uniform;
+use super::enforced::{Enforced, ROUNDING};
 use super::noise;
 use super::oddity::{Aftermath, Oddity};
 use super::prior::Class;
 use super::quantile::quantile;
-use super::replay::{Enforced, ROUNDING, Replay};
+use super::replay::Replay;
 use crate::{Admission, Decision, Limiter, QuotaKind, Timestamp};
 
 /// Particles that are imagined forward, shared by the groups of classes that are left, and the most of one group.

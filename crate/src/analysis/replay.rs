@@ -1,13 +1,12 @@
 use super::draw::uniform;
+use super::enforced::Enforced;
 use super::evidence::Evidence;
 use super::hypothesis::{Hypothesis, Others};
-use super::noise::{self, Noise};
+use super::noise::Noise;
 use super::oddity::{Aftermath, Oddity};
 use super::words::Words;
-use crate::{Admission, AnyLimiter, Limiter, Mechanism, Outcome, QuotaKind, Timestamp};
+use crate::{Admission, AnyLimiter, Limiter, Outcome, QuotaKind, Timestamp};
 
-/// A level this far below the cost still admits it, in tokens or requests.
-pub(super) const ROUNDING: f64 = 1e-6;
 /// How often a request that failed, with a 5xx or without an answer, was charged.
 const FAILED_IS_CHARGED: f64 = 0.5;
 /// How often the limiter knows of a request that was rejected although it fits, and others had not used what it needed: what
@@ -18,40 +17,6 @@ const MEMORY_S: f64 = 60.0;
 
 /// Where chance decides, nothing is more certain than this.
 const LEAST_CHANCE: f64 = 0.02;
-
-/// A quota in force.
-#[derive(Clone, Debug)]
-pub(super) struct Enforced {
-    pub kind: QuotaKind,
-    pub limiter: AnyLimiter,
-    pub ceiling: u64,
-    /// Width of the edge between fitting and not, in tokens.
-    pub edge: f64,
-}
-
-impl Enforced {
-    fn new((kind, mechanism): (QuotaKind, Mechanism)) -> Self {
-        let ceiling = mechanism.ceiling();
-        Self { kind, limiter: mechanism.limiter(), ceiling, edge: noise::edge(mechanism) }
-    }
-
-    fn is_full(&self, now: Timestamp) -> bool {
-        self.limiter.remaining(now) >= self.ceiling as f64
-    }
-
-    /// What a request leaves of the quota, of which something is withheld; less than nothing if it does not fit.
-    fn margin(&self, now: Timestamp, withheld: f64, cost: u64, admission: Admission) -> f64 {
-        self.limiter.remaining(now) - withheld - admission.needs(cost) as f64
-    }
-
-    /// How surely a request fits that leaves `margin`. Requests are counted exactly, tokens are not.
-    fn fits(&self, margin: f64) -> f64 {
-        match self.kind {
-            QuotaKind::Requests => f64::from(u8::from(margin > -ROUNDING)),
-            QuotaKind::Tokens | QuotaKind::TokensPerDay => noise::fit(margin, self.edge),
-        }
-    }
-}
 
 /// A hypothesis replayed along a trace: the observed outcomes, not its own predictions, drive its state.
 #[derive(Clone, Debug)]
@@ -100,7 +65,6 @@ impl Replay {
         };
         if let Some((seconds, used)) = hypothesis.before {
             replay.now = start.plus_seconds(-seconds);
-            replay.aftermath = replay.oddity.requested(replay.now, replay.aftermath);
             replay.charge_first(replay.now, used);
         }
         replay
@@ -216,6 +180,7 @@ impl Replay {
     }
 
     fn charge_first(&mut self, at: Timestamp, cost: u64) {
+        self.aftermath = self.oddity.requested(at, self.aftermath);
         self.first.limiter.charge(self.oddity.counted_from(at, self.aftermath), cost);
     }
 
@@ -287,7 +252,6 @@ impl Replay {
         };
         let wait_s = || -self.others.mean_gap_s() * uniform(luck, 2).ln();
         if let Some(opened) = from.map(|from| from.plus_seconds(wait_s())).filter(|at| *at < self.now) {
-            self.aftermath = self.oddity.requested(opened, self.aftermath);
             self.charge_first(opened, self.others.request_cost);
             self.unwatched_from = opened;
         }
