@@ -1,6 +1,8 @@
 //! The throttle: the [`Limiter`](crate::Limiter)s of a client's quotas, in front of that client.
 
 mod caution;
+mod credit;
+mod door;
 mod ended;
 mod estimate;
 mod fleet;
@@ -27,6 +29,7 @@ pub use spread::Spread;
 
 use std::sync::Arc;
 
+use self::door::Doors;
 use self::fleet::Fleet;
 use self::gate::Gate;
 use self::guard::Guard;
@@ -45,6 +48,10 @@ use crate::{Clock, Error, QuotaKind, Result, Timestamp, Verdict};
 /// With no 429 and the admission uncertain by `d` seconds: nothing of a fixed window, nor of a bucket that holds what
 /// is in flight; `d / (60 + d)` of a sliding log and of a window from first use; one of R equal requests of a sliding
 /// counter.
+///
+/// # How large quotas are given out
+/// Of each quota that is worth 16,384 requests or more, every thread is given a 1,024th at once, in which most requests need
+/// neither a lock nor a look at the clock. What ends of it counts as ended when the thread needs more, or anybody waits.
 ///
 /// # What nobody has measured
 /// Quotas that are only [stated](ThrottleSettings::stated) may be stricter than they are taken for. So beyond half of one,
@@ -71,7 +78,7 @@ use crate::{Clock, Error, QuotaKind, Result, Timestamp, Verdict};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Throttle {
-    queue: Arc<Queue>,
+    queue: Doors,
     /// Where there is one, it holds what is used, and the gate in `queue` only knows what can ever pass.
     fleet: Option<Fleet>,
 }
@@ -153,7 +160,7 @@ impl Throttle {
     }
 
     fn of_gate(gate: Gate, seen: Timestamp, clock: Clock) -> Self {
-        Self { queue: Arc::new(Queue::new(gate, seen, clock)), fleet: None }
+        Self { queue: Doors::new(Queue::new(gate, seen, clock)), fleet: None }
     }
 
     /// Waits until a request of about `input_tokens` that may answer with up to `max_tokens` is safe under all quotas,
@@ -175,7 +182,7 @@ impl Throttle {
             Some(sent) => sent,
             None => self.queue.wait(cost).await,
         };
-        Ok(Reservation::new(self.queue.clone(), sent, cost))
+        Ok(Reservation::new(Arc::clone(&self.queue), sent, cost))
     }
 
     /// Takes every quota for used up until `at`: for a client that starts again and does not know what it has sent.

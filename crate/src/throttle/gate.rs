@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ThrottleSettings;
+use super::credit::{Lot, TakenBack};
 use super::guard::Guard;
 use super::trust::Trust;
 use crate::{Error, QuotaKind, Refund, Result, Timestamp, Usage, reserved_tokens, settled_tokens};
@@ -9,10 +10,16 @@ use crate::{Error, QuotaKind, Refund, Result, Timestamp, Usage, reserved_tokens,
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Gate {
     quotas: Vec<(QuotaKind, Trust)>,
+    charging: Charging,
+    stats: ThrottleStats,
+}
+
+/// How requests are charged.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Charging {
     burndown: u64,
     /// After how many nanoseconds what was not used comes back, if it does.
     refund: Option<i64>,
-    stats: ThrottleStats,
 }
 
 /// What a throttle has done.
@@ -48,32 +55,34 @@ pub(super) enum End {
 
 impl Gate {
     pub(super) fn new(quotas: Vec<(QuotaKind, Guard)>, settings: &ThrottleSettings) -> Self {
-        let refund = match settings.refund {
-            Refund::AtEnd => Some(0),
-            Refund::After(delay_s) => Some(Timestamp::EPOCH.plus_seconds(delay_s).as_nanos()),
-            Refund::Never => None,
-        };
-        let stats = ThrottleStats::default();
         let quotas = quotas.into_iter().map(|(kind, guard)| (kind, Trust::new(guard))).collect();
-        Self { quotas, burndown: settings.burndown, refund, stats }
+        Self { quotas, charging: Charging::new(settings), stats: ThrottleStats::default() }
+    }
+
+    pub(super) fn charging(&self) -> Charging {
+        self.charging
+    }
+
+    /// The quotas, with the largest cost that each can ever let pass.
+    pub(super) fn ceilings(&self) -> impl Iterator<Item = (QuotaKind, u64)> {
+        self.quotas.iter().map(|(kind, trust)| (*kind, trust.ceiling()))
     }
 
     /// # Errors
     /// A usage error if the request is larger than a quota.
     #[inline]
     pub(super) fn cost(&self, input_tokens: u64, max_tokens: u64) -> Result<Cost> {
-        let reserved = reserved_tokens(input_tokens, max_tokens);
-        let all_output = Usage { input_tokens, output_tokens: max_tokens, ..Usage::default() };
-        for (kind, trust) in &self.quotas {
-            if kind.cost(reserved) > trust.ceiling() {
+        let cost = self.charging.cost(input_tokens, max_tokens);
+        let reserved = cost.reserved;
+        for (kind, ceiling) in self.ceilings() {
+            if kind.cost(reserved) > ceiling {
                 return Err(Error::usage(format!(
                     "a request that reserves {reserved} tokens ({input_tokens} input, max_tokens {max_tokens}) can never \
-                     pass a quota of {} {kind}: lower max_tokens or shorten the prompt",
-                    trust.ceiling()
+                     pass a quota of {ceiling} {kind}: lower max_tokens or shorten the prompt"
                 )));
             }
         }
-        Ok(Cost { reserved, most: reserved.max(settled_tokens(all_output, self.burndown)) })
+        Ok(cost)
     }
 
     /// When a request of `cost` may be worth another look: now if it is safe under all quotas, `None` if only the end of
@@ -92,7 +101,30 @@ impl Gate {
     /// Counts a request that was let through before, and of which it does not know.
     pub(super) fn hold(&mut self, cost: Cost) {
         for (kind, trust) in &mut self.quotas {
-            trust.hold(cost.held(*kind, trust));
+            trust.hold(1, cost.held(*kind, trust));
+        }
+    }
+
+    /// Reserves `lot` for requests that are still to come, if there is plenty of every quota.
+    pub(super) fn reserve_lot(&mut self, now: Timestamp, lot: Lot) -> bool {
+        let is_plenty = self.quotas.iter_mut().all(|(kind, trust)| trust.has_plenty(now, lot.of(*kind)));
+        if is_plenty {
+            self.stats.sent += lot.requests;
+            self.quotas.iter_mut().for_each(|(kind, trust)| trust.hold(lot.requests, lot.of(*kind)));
+        }
+        is_plenty
+    }
+
+    /// What has become of such a lot.
+    pub(super) fn take_back(&mut self, now: Timestamp, taken_back: TakenBack) {
+        let TakenBack { unspent, ended, charged } = taken_back;
+        let charged = Lot { tokens: charged, ..ended };
+        self.stats.sent -= unspent.requests;
+        for (kind, trust) in &mut self.quotas {
+            trust.forget(unspent.requests, unspent.of(*kind));
+            let refunded = self.charging.refunded(now);
+            trust.end(now, ended.requests, ended.of(*kind), charged.of(*kind), refunded);
+            trust.admitted(ended.requests);
         }
     }
 
@@ -101,19 +133,16 @@ impl Gate {
         for (kind, trust) in &mut self.quotas {
             let held = cost.held(*kind, trust);
             match end {
-                End::NotSent => trust.forget(held),
+                End::NotSent => trust.forget(1, held),
                 End::Used(usage) => {
-                    let settled = kind.cost(settled_tokens(usage, self.burndown));
-                    match self.refund {
-                        Some(delay) => trust.end(now, held, settled, now.plus_nanos(delay)),
-                        None => trust.end(now, held, settled.max(kind.cost(cost.reserved)), now),
-                    }
-                    trust.admitted();
+                    let charged = kind.cost(self.charging.charged(cost, usage));
+                    trust.end(now, 1, held, charged, self.charging.refunded(now));
+                    trust.admitted(1);
                 }
-                End::Unknown => trust.end(now, held, held, now),
+                End::Unknown => trust.end(now, 1, held, held, now),
                 End::Throttled { by, sent } => {
                     // Whether a rejected request counts is not known either.
-                    trust.end(now, held, held, now);
+                    trust.end(now, 1, held, held, now);
                     if by.is_none_or(|by| by == *kind) {
                         trust.rejected(now, sent);
                     }
@@ -150,10 +179,8 @@ impl Gate {
     }
 
     pub(super) fn seconds_for(&self, requests: u64, tokens: u64) -> f64 {
-        let seconds = |(kind, trust): &(QuotaKind, Trust)| {
-            let amount = if *kind == QuotaKind::Requests { requests } else { tokens };
-            amount as f64 / trust.rate_per_s()
-        };
+        let lot = Lot { requests, tokens };
+        let seconds = |(kind, trust): &(QuotaKind, Trust)| lot.of(*kind) as f64 / trust.rate_per_s();
         self.quotas.iter().map(seconds).fold(0.0, f64::max)
     }
 
@@ -163,7 +190,42 @@ impl Gate {
     }
 }
 
+impl Charging {
+    fn new(settings: &ThrottleSettings) -> Self {
+        let refund = match settings.refund {
+            Refund::AtEnd => Some(0),
+            Refund::After(delay_s) => Some(Timestamp::EPOCH.plus_seconds(delay_s).as_nanos()),
+            Refund::Never => None,
+        };
+        Self { burndown: settings.burndown, refund }
+    }
+
+    #[inline]
+    pub(super) fn cost(self, input_tokens: u64, max_tokens: u64) -> Cost {
+        let reserved = reserved_tokens(input_tokens, max_tokens);
+        let all_output = Usage { input_tokens, output_tokens: max_tokens, ..Usage::default() };
+        Cost { reserved, most: reserved.max(settled_tokens(all_output, self.burndown)) }
+    }
+
+    /// The tokens that a request of `cost` is charged in the end.
+    #[inline]
+    pub(super) fn charged(self, cost: Cost, usage: Usage) -> u64 {
+        let settled = settled_tokens(usage, self.burndown);
+        if self.refund.is_some() { settled } else { settled.max(cost.reserved) }
+    }
+
+    /// When a request that ends at `now` has what it did not use back.
+    fn refunded(self, now: Timestamp) -> Timestamp {
+        now.plus_nanos(self.refund.unwrap_or_default())
+    }
+}
+
 impl Cost {
+    /// The most tokens that it may be charged.
+    pub(super) fn most(self) -> u64 {
+        self.most
+    }
+
     /// What has to be held. A request that the quota may admit must be let through, even where its answer may cost more.
     fn held(self, kind: QuotaKind, trust: &Trust) -> u64 {
         kind.cost(self.most).min(trust.ceiling())

@@ -1,18 +1,24 @@
 //! The queue in front of the gate of one process.
 
+use std::ops::Range;
+
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-use super::gate::{Cost, End, Gate};
-use crate::{Clock, Result, Timestamp};
+use super::credit::Credit;
+use super::gate::{Charging, Cost, Gate};
+use crate::{Clock, Timestamp};
 
 #[derive(Debug)]
 pub(super) struct Queue {
-    state: Mutex<State>,
+    pub(super) charging: Charging,
+    /// What the state has given out of its quotas, and holds; nothing while somebody waits.
+    pub(super) credits: Box<[Credit]>,
+    pub(super) state: Mutex<State>,
     /// Whoever holds it is the first in the queue. Fair, and a waiter that goes away leaves the others in order.
     pub(super) turn: tokio::sync::Mutex<()>,
     /// Told whenever a request has ended while another waits.
-    ended: Notify,
+    pub(super) ended: Notify,
     pub(super) clock: Clock,
 }
 
@@ -20,33 +26,17 @@ pub(super) struct Queue {
 pub(super) struct State {
     pub(super) gate: Gate,
     /// The latest instant that the gate has seen.
-    seen: Timestamp,
+    pub(super) seen: Timestamp,
     /// Requests in the queue.
-    waiting: usize,
+    pub(super) waiting: usize,
 }
 
 impl Queue {
     /// Nobody waits for `gate`, which has seen the instants up to `seen`.
     pub(super) fn new(gate: Gate, seen: Timestamp, clock: Clock) -> Self {
+        let (charging, credits) = (gate.charging(), Credit::places(gate.ceilings()));
         let state = Mutex::new(State { gate, seen, waiting: 0 });
-        Self { state, turn: tokio::sync::Mutex::default(), ended: Notify::new(), clock }
-    }
-
-    /// What the request costs, and when it was reserved, if it need not wait. Otherwise it is in the queue.
-    #[inline]
-    pub(super) fn enter(&self, input_tokens: u64, max_tokens: u64) -> Result<(Cost, Option<Timestamp>)> {
-        let mut state = self.state();
-        let state = &mut *state;
-        let cost = state.gate.cost(input_tokens, max_tokens)?;
-        // What was safe at the latest instant seen is safe now: most requests need not read the clock for it.
-        let is_safe =
-            state.waiting == 0 && (state.is_safe(state.seen, cost) || state.is_safe(self.clock.now(), cost));
-        if is_safe {
-            state.gate.reserve(cost);
-        } else {
-            state.waiting += 1;
-        }
-        Ok((cost, is_safe.then_some(state.seen)))
+        Self { charging, credits, state, turn: tokio::sync::Mutex::default(), ended: Notify::new(), clock }
     }
 
     /// Waits in the queue until the request is reserved; returns when it was.
@@ -70,19 +60,30 @@ impl Queue {
         }
     }
 
-    #[inline]
-    pub(super) fn end(&self, cost: Cost, end: End) {
-        let now = self.clock.now();
-        let mut state = self.state();
-        state.seen = state.seen.max(now);
-        state.gate.end(now, cost, end);
-        if state.waiting > 0 {
-            self.ended.notify_one();
-        }
+    /// Whether the request need not wait. What was safe at the latest instant seen is safe now: most requests need not read
+    /// the clock for it.
+    pub(super) fn is_safe(&self, state: &mut State, cost: Cost) -> bool {
+        state.waiting == 0 && (state.is_safe(state.seen, cost) || state.is_safe(self.clock.now(), cost))
     }
 
+    /// The state, of which nothing is given out.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+        let mut state = self.state.lock();
+        self.take_back(&mut state, self.all());
+        state
+    }
+
+    /// Where something may be given out.
+    pub(super) fn all(&self) -> Range<usize> {
+        0..self.credits.len()
+    }
+
+    /// Takes back what is given out at these places: what has ended in the meantime ends now.
+    pub(super) fn take_back(&self, state: &mut State, places: Range<usize>) {
+        for taken_back in self.credits[places].iter().filter_map(Credit::take_back) {
+            state.seen = state.seen.max(self.clock.now());
+            state.gate.take_back(state.seen, taken_back);
+        }
     }
 }
 

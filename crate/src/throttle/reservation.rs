@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use super::Ended;
+use super::door::Door;
 use super::fleet::Place;
 use super::gate::{Cost, End};
-use super::queue::Queue;
 use crate::{QuotaKind, Timestamp, Usage};
 
 /// What one request has reserved. Say how it ended as soon as it has. Dropped, it says that nothing was sent: once the
@@ -19,12 +19,12 @@ pub struct Reservation {
 /// Who has to know how it ended.
 #[derive(Debug)]
 enum Holder {
-    Process(Arc<Queue>, Cost),
+    Process(Arc<Door>, Cost),
     Fleet(Place),
 }
 
 impl Reservation {
-    pub(super) fn new(queue: Arc<Queue>, sent: Timestamp, cost: Cost) -> Self {
+    pub(super) fn new(queue: Arc<Door>, sent: Timestamp, cost: Cost) -> Self {
         Self { holder: Some(Holder::Process(queue, cost)), sent }
     }
 

@@ -68,23 +68,36 @@ impl Trust {
         }
     }
 
-    /// Holds `cost` of a request that is sent, of all that it was asked about the last.
-    pub(super) fn hold(&mut self, cost: u64) {
-        self.in_flight += 1;
-        self.beyond_half += u64::from(self.is_beyond_half);
+    /// Whether there is plenty for `cost` of many requests: far from all that calls for care.
+    pub(super) fn has_plenty(&mut self, now: Timestamp, cost: u64) -> bool {
+        self.is_beyond_half = self.guard.opens_at(now, cost + self.unproven) != Some(now);
+        !self.is_beyond_half && self.caution.is_none()
+    }
+
+    /// Holds `cost` of `requests` that are sent, of all that it was asked about the last.
+    pub(super) fn hold(&mut self, requests: u64, cost: u64) {
+        self.in_flight += requests;
+        self.beyond_half += u64::from(self.is_beyond_half) * requests;
         self.each_guard(|guard| guard.hold(cost));
     }
 
-    /// Holds `cost` no longer: the request was not sent.
-    pub(super) fn forget(&mut self, cost: u64) {
-        self.in_flight -= 1;
+    /// Holds `cost` no longer: the `requests` were not sent.
+    pub(super) fn forget(&mut self, requests: u64, cost: u64) {
+        self.in_flight -= requests;
         self.each_guard(|guard| guard.forget(cost));
     }
 
-    /// The request for which `held` is held ended at `now` and is charged `charged`; the rest comes back at `refunded`.
+    /// The `requests` for which `held` is held ended at `now` and are charged `charged`; the rest comes back at `refunded`.
     #[inline]
-    pub(super) fn end(&mut self, now: Timestamp, held: u64, charged: u64, refunded: Timestamp) {
-        self.in_flight -= 1;
+    pub(super) fn end(
+        &mut self,
+        now: Timestamp,
+        requests: u64,
+        held: u64,
+        charged: u64,
+        refunded: Timestamp,
+    ) {
+        self.in_flight -= requests;
         self.each_guard(|guard| guard.end(now, held, charged, refunded));
     }
 
@@ -98,9 +111,9 @@ impl Trust {
         self.each_guard(|guard| guard.close(until));
     }
 
-    /// A request was admitted.
-    pub(super) fn admitted(&mut self) {
-        self.vouching = self.beyond_half.min(self.vouching + 1);
+    /// So many requests were admitted.
+    pub(super) fn admitted(&mut self, requests: u64) {
+        self.vouching = self.beyond_half.min(self.vouching + requests);
     }
 
     /// A request that was sent at `sent` was rejected by this quota. Requests that were sent before this became known teach

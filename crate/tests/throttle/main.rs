@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod clients;
+mod credit;
 mod ends;
 mod layer;
 mod queue;

@@ -11,6 +11,8 @@ use super::{AMPLE, RESERVED, Subject, ample, check_n, governor, median, print, r
 
 /// Requests of one limiter, none of which waits: as many as a busy client sends in a few minutes.
 const REQUESTS: u64 = 8_192;
+/// A quota that they do not use up, but of which too little is left over for the throttle to give out parts of it.
+const TOO_SMALL: u32 = 16_000_000;
 /// Tokens that a request does not use of what it reserves.
 const UNUSED: u32 = 300;
 
@@ -30,7 +32,8 @@ pub(crate) fn subjects() -> Vec<Subject> {
     let [one, slow, two, bucket_of_net, log_of_net, two_of_net] = [0; 6].map(|_| runtime());
     vec![
         ours("ours, tokens", stated(true, false)),
-        ours("ours, tokens known to be a bucket", bucket()),
+        ours("ours, tokens known to be a bucket", bucket(AMPLE)),
+        ours("ours, tokens of a bucket that is not given out in parts", bucket(TOO_SMALL)),
         ours("ours, tokens and requests", stated(true, true)),
         Subject::new("governor, one limiter", REQUESTS, move || {
             let tokens = governor();
@@ -82,12 +85,13 @@ pub(crate) fn subjects() -> Vec<Subject> {
 }
 
 pub(crate) fn figures(times: &[Vec<f64>]) {
-    let [tokens, bucket, both, one, slow, two, net_bucket, net_log, net_logs] = times else {
-        unreachable!("nine subjects")
+    let [tokens, bucket, small, both, one, slow, two, net_bucket, net_log, net_logs] = times else {
+        unreachable!("ten subjects")
     };
     print("acquire + settle, tokens / governor's check_n", "<= 2", ratio(tokens, one));
     print("acquire + settle, tokens / check_n on the system's clock", "", ratio(tokens, slow));
     print("acquire + settle, tokens known as a bucket / check_n", "", ratio(bucket, one));
+    print("acquire + settle, tokens, not given out in parts / check_n", "", ratio(small, one));
     print("acquire + settle, tokens and requests / check_n", "", ratio(both, one));
     print("acquire + settle, tokens and requests / two check_n", "<= 2", ratio(both, two));
     print("acquire + settle, tokens / throttle-net's bucket", "< 1", ratio(tokens, net_bucket));
@@ -97,7 +101,7 @@ pub(crate) fn figures(times: &[Vec<f64>]) {
     print("nanoseconds: governor's check_n", "", median(one.clone()));
 }
 
-fn bucket() -> ThrottleSettings {
-    let quota = Mechanism::per_minute(MechanismId::TokenBucket, u64::from(AMPLE));
+fn bucket(tpm: u32) -> ThrottleSettings {
+    let quota = Mechanism::per_minute(MechanismId::TokenBucket, u64::from(tpm));
     ThrottleSettings { quotas: vec![(QuotaKind::Tokens, quota)], ..stated(false, false) }
 }
