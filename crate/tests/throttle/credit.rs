@@ -14,6 +14,8 @@ use crate::{clock, in_virtual_time, mechanisms, used};
 
 /// More than there are parts at once.
 const THREADS: usize = 16;
+/// More than a quota admits at once, of requests of which some are not sent.
+const MOST_AT_ONCE: usize = 200_000;
 
 fn knowing(quotas: Vec<(QuotaKind, Mechanism)>, clock: Clock) -> Throttle {
     let settings = ThrottleSettings { quotas, clock_error_s: 0.0, ..ThrottleSettings::stated(None, None) };
@@ -47,6 +49,7 @@ proptest! {
         sizes in proptest::collection::vec(1..100_u64, 1..6),
         ends in proptest::collection::vec(ends(), 0..8),
         rests_s in proptest::collection::vec(0.0..60.0_f64, 1..4),
+        (every, pause_s) in (1..3_000_usize, prop_oneof![Just(0.0), 0.0..0.5_f64]),
     ) {
         in_virtual_time(async {
             let clock = clock();
@@ -55,12 +58,16 @@ proptest! {
             let mut sent = 0;
             for rest_s in [0.0].into_iter().chain(rests_s) {
                 clock.sleep(Duration::from_secs_f64(rest_s)).await;
-                for (size, end) in sizes.iter().cycle().zip(ends.iter().chain([&Ends::Used(1)]).cycle()) {
+                let requests = sizes.iter().cycle().zip(ends.iter().chain([&Ends::Used(1)]).cycle());
+                for (index, (size, end)) in requests.take(MOST_AT_ONCE).enumerate() {
+                    if index % every == 0 {
+                        clock.sleep(Duration::from_secs_f64(pause_s)).await;
+                    }
                     let now = clock.now();
                     let left = service.each_ref().map(|limiter| limiter.remaining(now));
                     let Some(reservation) = at_once(&throttle, *size).await else {
                         let fits = left[0] >= 1.0 && left[1] >= 2.0 * *size as f64;
-                        prop_assert!(rest_s > 0.0 || !fits, "{left:?} left at first");
+                        prop_assert!(rest_s > 0.0 || pause_s > 0.0 || !fits, "{left:?} left at first");
                         break;
                     };
                     if matches!(end, Ends::NotSent) {
