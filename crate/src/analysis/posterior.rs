@@ -77,32 +77,31 @@ impl Posterior {
         posterior
     }
 
-    /// What several samplers make of the same evidence: two of every class that is not given up, and more of those that are
-    /// left then. One has to do where nothing leads, for then it does not matter by how much; unless it is for want of
-    /// particles.
+    /// What several samplers make of the same evidence: two of every class, and more of those that are left then. One has
+    /// to do where nothing leads, for then it does not matter by how much; unless it is for want of particles.
     pub(super) fn agreed(evidence: &[Evidence], assumptions: &Assumptions, effort: Effort) -> Self {
-        let mut posterior = Self::of(evidence, assumptions, effort.on(evidence.len()));
-        if posterior.candidates()[0].1 > LEADING || evidence.len() >= LONG_TRACE {
-            posterior.ask(1, GIVEN_UP);
-            posterior.refine(MORE_SAMPLERS);
+        let seeded = |sampler: u64| {
+            let seed = assumptions.seed.wrapping_add(sampler << 32);
+            Self::of(evidence, &Assumptions { seed, ..assumptions.clone() }, effort.on(evidence.len()))
+        };
+        let first = seeded(0);
+        if first.candidates()[0].1 <= LEADING && evidence.len() < LONG_TRACE {
+            return first;
         }
+        let mut posterior = first.pooled(seeded(1));
+        posterior.refine(MORE_SAMPLERS);
         posterior
     }
 
     /// Asks more samplers about the beliefs that are left.
     pub(super) fn refine(&mut self, samplers: usize) {
-        self.ask(samplers, CONTENDING);
-    }
-
-    /// Asks more samplers about the beliefs that are more probable than `least`.
-    fn ask(&mut self, samplers: usize, least: f64) {
         let (evidence, shares) = (&self.evidence, &self.followed);
-        self.beliefs.par_iter_mut().zip(shares).filter(|(_, share)| **share > least).for_each(
-            |((belief, _), share)| {
+        self.beliefs.par_iter_mut().zip(shares).filter(|(_, share)| **share > CONTENDING).for_each(
+            |((belief, _), _)| {
                 for _ in 0..samplers {
                     let mut anew = belief.anew();
                     for end in 1..=evidence.len() {
-                        anew.update(&evidence[..end], *share > CONTENDING, worth_moving(&evidence[..end]));
+                        anew.update(&evidence[..end], true, worth_moving(&evidence[..end]));
                     }
                     belief.pool(anew);
                 }
