@@ -18,7 +18,7 @@ const MOST: Lot = Lot { requests: (1 << REQUESTS) - 1, tokens: (1 << TOKENS) - 1
 const CLOSED: u64 = 1 << 63;
 
 /// So many requests, and tokens of all of them together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Lot {
     pub requests: u64,
     pub tokens: u64,
