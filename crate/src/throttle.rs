@@ -2,7 +2,6 @@
 
 mod caution;
 mod credit;
-mod door;
 mod ended;
 mod estimate;
 mod fleet;
@@ -29,11 +28,10 @@ pub use spread::Spread;
 
 use std::sync::Arc;
 
-use self::door::Doors;
 use self::fleet::Fleet;
 use self::gate::Gate;
 use self::guard::Guard;
-use self::queue::Queue;
+use self::queue::{Doors, Queue};
 use crate::{Clock, Error, QuotaKind, Result, Timestamp, Verdict};
 
 /// Keeps a client under its quotas: each request waits until the service will surely admit it.
@@ -173,7 +171,7 @@ impl Throttle {
     /// process has come with other settings.
     pub async fn acquire(&self, input_tokens: u64, max_tokens: u64) -> Result<Reservation> {
         if let Some(fleet) = &self.fleet {
-            let cost = self.queue.state().gate.cost(input_tokens, max_tokens)?;
+            let cost = self.queue.gate().cost(input_tokens, max_tokens)?;
             let _turn = self.queue.turn.lock().await;
             return fleet.reserve(cost).await;
         }
@@ -187,18 +185,18 @@ impl Throttle {
 
     /// Takes every quota for used up until `at`: for a client that starts again and does not know what it has sent.
     pub fn used_up_until(&self, at: Timestamp) {
-        self.queue.state().gate.use_up(at);
+        self.queue.gate().use_up(at);
     }
 
     /// The most input tokens that a request with `max_tokens` can reserve; `u64::MAX` less those if there is no quota of
     /// tokens.
     pub fn largest_input(&self, max_tokens: u64) -> u64 {
-        self.queue.state().gate.largest_request().unwrap_or(u64::MAX).saturating_sub(max_tokens)
+        self.queue.gate().largest_request().unwrap_or(u64::MAX).saturating_sub(max_tokens)
     }
 
     /// How long it takes, in seconds, until a quota has room for so many requests with so many tokens in all.
     pub fn seconds_for(&self, requests: u64, tokens: u64) -> f64 {
-        self.queue.state().gate.seconds_for(requests, tokens)
+        self.queue.gate().seconds_for(requests, tokens)
     }
 
     /// What it has done so far, and whether a 429 has made it cautious. In a fleet that is about all processes together,
@@ -206,7 +204,7 @@ impl Throttle {
     pub fn stats(&self) -> ThrottleStats {
         match &self.fleet {
             Some(fleet) => fleet.stats(),
-            None => self.queue.state().gate.stats(self.queue.clock.now()),
+            None => self.queue.gate().stats(self.queue.clock.now()),
         }
     }
 

@@ -1,9 +1,13 @@
 //! The queue in front of the gate of one process.
 
+mod door;
+
 use std::ops::Range;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::sync::Notify;
+
+pub(super) use door::{Door, Doors};
 
 use super::credit::Credit;
 use super::gate::{Charging, Cost, Gate};
@@ -11,24 +15,24 @@ use crate::{Clock, Timestamp};
 
 #[derive(Debug)]
 pub(super) struct Queue {
-    pub(super) charging: Charging,
+    charging: Charging,
     /// What the state has given out of its quotas, and holds; nothing while somebody waits.
-    pub(super) credits: Box<[Credit]>,
-    pub(super) state: Mutex<State>,
+    credits: Box<[Credit]>,
+    state: Mutex<State>,
     /// Whoever holds it is the first in the queue. Fair, and a waiter that goes away leaves the others in order.
     pub(super) turn: tokio::sync::Mutex<()>,
     /// Told whenever a request has ended while another waits.
-    pub(super) ended: Notify,
+    ended: Notify,
     pub(super) clock: Clock,
 }
 
 #[derive(Debug)]
-pub(super) struct State {
-    pub(super) gate: Gate,
+struct State {
+    gate: Gate,
     /// The latest instant that the gate has seen.
-    pub(super) seen: Timestamp,
+    seen: Timestamp,
     /// Requests in the queue.
-    pub(super) waiting: usize,
+    waiting: usize,
 }
 
 impl Queue {
@@ -62,24 +66,29 @@ impl Queue {
 
     /// Whether the request need not wait. What was safe at the latest instant seen is safe now: most requests need not read
     /// the clock for it.
-    pub(super) fn is_safe(&self, state: &mut State, cost: Cost) -> bool {
+    fn is_safe(&self, state: &mut State, cost: Cost) -> bool {
         state.waiting == 0 && (state.is_safe(state.seen, cost) || state.is_safe(self.clock.now(), cost))
     }
 
+    /// The gate, of which nothing is given out.
+    pub(super) fn gate(&self) -> MappedMutexGuard<'_, Gate> {
+        MutexGuard::map(self.state(), |state| &mut state.gate)
+    }
+
     /// The state, of which nothing is given out.
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock();
         self.take_back(&mut state, self.all());
         state
     }
 
     /// Where something may be given out.
-    pub(super) fn all(&self) -> Range<usize> {
+    fn all(&self) -> Range<usize> {
         0..self.credits.len()
     }
 
     /// Takes back what is given out at these places: what has ended in the meantime ends now.
-    pub(super) fn take_back(&self, state: &mut State, places: Range<usize>) {
+    fn take_back(&self, state: &mut State, places: Range<usize>) {
         for taken_back in self.credits[places].iter().filter_map(Credit::take_back) {
             state.seen = state.seen.max(self.clock.now());
             state.gate.take_back(state.seen, taken_back);

@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use super::Ended;
-use super::door::Door;
 use super::fleet::Place;
 use super::gate::{Cost, End};
+use super::queue::Door;
 use crate::{QuotaKind, Timestamp, Usage};
 
 /// What one request has reserved. Say how it ended as soon as it has. Dropped, it says that nothing was sent: once the

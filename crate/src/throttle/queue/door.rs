@@ -3,27 +3,27 @@
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use super::credit::{Credit, of_thread};
-use super::gate::{Cost, End};
-use super::queue::Queue;
+use super::Queue;
+use crate::throttle::credit::{Credit, of_thread};
+use crate::throttle::gate::{Cost, End};
 use crate::{Result, Timestamp};
 
 /// The queue of a throttle, which each place refers to through a door of its own: threads would contend for one count of
 /// references.
 #[derive(Clone, Debug)]
-pub(super) struct Doors(Arc<[Arc<Door>]>);
+pub(in crate::throttle) struct Doors(Arc<[Arc<Door>]>);
 
 /// Shares no line of the cache with the count of those that refer to it.
 #[derive(Debug)]
 #[repr(align(128))]
-pub(super) struct Door {
+pub(in crate::throttle) struct Door {
     queue: Arc<Queue>,
     /// Where in `credits` of the queue it takes from.
     place: usize,
 }
 
 impl Doors {
-    pub(super) fn new(queue: Queue) -> Self {
+    pub(in crate::throttle) fn new(queue: Queue) -> Self {
         let queue = Arc::new(queue);
         let door = |place| Arc::new(Door { queue: queue.clone(), place });
         Self((0..queue.credits.len()).map(door).collect())
@@ -50,7 +50,11 @@ impl Deref for Door {
 impl Door {
     /// What the request costs, and when it was reserved, if it need not wait. Otherwise it is in the queue.
     #[inline]
-    pub(super) fn enter(&self, input_tokens: u64, max_tokens: u64) -> Result<(Cost, Option<Timestamp>)> {
+    pub(in crate::throttle) fn enter(
+        &self,
+        input_tokens: u64,
+        max_tokens: u64,
+    ) -> Result<(Cost, Option<Timestamp>)> {
         let cost = self.charging.cost(input_tokens, max_tokens);
         match self.credit().take(cost.most()) {
             Some(sent) => Ok((cost, Some(sent))),
@@ -77,7 +81,7 @@ impl Door {
     }
 
     #[inline]
-    pub(super) fn end(&self, cost: Cost, end: End) {
+    pub(in crate::throttle) fn end(&self, cost: Cost, end: End) {
         if let End::Used(usage) = end
             && self.credit().end(cost.most(), self.charging.charged(cost, usage))
         {
