@@ -60,7 +60,7 @@ impl World {
         settings: &ThrottleSettings,
     ) -> Result<(Throttle, AbortHandle)> {
         let own = Throttle::new(settings.clone(), self.clock)?;
-        let settings = encoded(&own.queue.state().gate)?;
+        let settings = encoded(&*own.queue.gate())?;
         let clock = Clock::virtual_from(Timestamp::EPOCH);
         let (fleet, worker) = Fleet::join(self.server.link(name), name.to_owned(), settings, clock).await?;
         let worker = tokio::spawn(worker.run()).abort_handle();
