@@ -94,7 +94,13 @@ proptest! {
                         let name = format!("{round}");
                         alive.insert(index, world.process(&name, &processes[index]).await);
                     }
-                    Event::Forgets => world.server.forget(),
+                    Event::Forgets => {
+                        world.server.forget();
+                        // What it kept is lost if all die who have seen it before one of them looks again.
+                        while world.server.is_empty() {
+                            world.clock.sleep(Duration::from_millis(10)).await;
+                        }
+                    }
                     Event::Saves => world.server.save(),
                     Event::Restarts(down_s) => world.server.restart(down_s),
                     Event::StaysAway(down_s) => world.server.stay_away(down_s),

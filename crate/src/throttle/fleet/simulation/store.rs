@@ -66,6 +66,10 @@ impl Server {
         self.kept().value = None;
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept().value.is_none()
+    }
+
     pub(super) fn save(&self) {
         let mut kept = self.kept();
         kept.saved = kept.value.clone();
