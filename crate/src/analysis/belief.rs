@@ -1,4 +1,5 @@
 mod moves;
+mod pooling;
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -43,6 +44,8 @@ pub(super) struct Belief {
     log_evidence: f64,
     /// How many samplers it stands for.
     samplers: f64,
+    /// The sum of the squares of what each of them found, in terms of their mean.
+    squares: f64,
     rng: Pcg64Mcg,
 }
 
@@ -118,41 +121,11 @@ impl Belief {
             shares: Shares::default(),
             log_evidence: 0.0,
             samplers: 1.0,
+            squares: 1.0,
             rng,
         };
         belief.shares = belief.shares_beforehand();
         belief
-    }
-
-    /// The prior again, for another sampler.
-    pub(super) fn anew(&mut self) -> Self {
-        Self::new((self.class, self.kind), self.stated, self.first, self.effort, self.rng.random())
-    }
-
-    /// Puts together what independent samplers have found in the same trace. Each estimates the marginal likelihood
-    /// without bias, so their mean does; the particles of each weigh as much as its estimate.
-    pub(super) fn pool(&mut self, other: Self) {
-        let samplers = self.samplers + other.samplers;
-        let highest = self.log_evidence.max(other.log_evidence);
-        let weight = |of: &Self| of.samplers * (of.log_evidence - highest).exp();
-        let (own, others) = (weight(self), weight(&other));
-        // One that was given up has not followed the trace to its end.
-        if self.log_evidence == f64::NEG_INFINITY {
-            let rng = self.rng.clone();
-            *self = Self { rng, ..other };
-        } else if other.log_evidence > f64::NEG_INFINITY {
-            let share = others / (own + others);
-            self.weights.iter_mut().for_each(|weight| *weight *= 1.0 - share);
-            self.weights.extend(other.weights.into_iter().map(|weight| weight * share));
-            self.particles.extend(other.particles);
-            self.points.extend(other.points);
-            self.luck.iter_mut().zip(other.luck).for_each(|(luck, others)| luck.extend(others));
-            self.shares = self.share_out();
-        }
-        self.samplers = samplers;
-        if highest.is_finite() {
-            self.log_evidence = highest + ((own + others) / samplers).ln();
-        }
     }
 
     /// Whatever comes, the class does not come back.

@@ -1,8 +1,10 @@
+mod samplers;
+
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use super::belief::{self, Belief, Effort, LONG_TRACE};
+use super::belief::{self, Belief, Effort};
 use super::draw::Stated;
 use super::evidence::Evidence;
 use super::prior::Class;
@@ -14,11 +16,6 @@ use crate::{Candidate, Outcome, QuotaKind, Timestamp};
 const KINDS: [(QuotaKind, f64); 3] =
     [(QuotaKind::Tokens, 0.5), (QuotaKind::Requests, 0.45), (QuotaKind::TokensPerDay, 0.05)];
 const SOMETHING_ELSE: f64 = 0.05;
-/// More samplers are asked about beliefs that are more probable than this.
-const MORE_SAMPLERS: usize = 4;
-const CONTENDING: f64 = 1e-4;
-/// Somebody who leads may be announced.
-const LEADING: f64 = 0.8;
 /// Beliefs less probable than this are followed, but not worked on; then not even followed.
 const HOPELESS: f64 = 1e-3;
 const GIVEN_UP: f64 = 1e-12;
@@ -75,39 +72,6 @@ impl Posterior {
         let mut posterior = Self::new(assumptions, first, effort);
         evidence.iter().cloned().for_each(|evidence| posterior.observe(evidence));
         posterior
-    }
-
-    /// What several samplers make of the same evidence: two of every class, and more of those that are left then. One has
-    /// to do where nothing leads, for then it does not matter by how much; unless it is for want of particles.
-    pub(super) fn agreed(evidence: &[Evidence], assumptions: &Assumptions, effort: Effort) -> Self {
-        let seeded = |sampler: u64| {
-            let seed = assumptions.seed.wrapping_add(sampler << 32);
-            Self::of(evidence, &Assumptions { seed, ..assumptions.clone() }, effort.on(evidence.len()))
-        };
-        let first = seeded(0);
-        if first.candidates()[0].1 <= LEADING && evidence.len() < LONG_TRACE {
-            return first;
-        }
-        let mut posterior = first.pooled(seeded(1));
-        posterior.refine(MORE_SAMPLERS);
-        posterior
-    }
-
-    /// Asks more samplers about the beliefs that are left.
-    pub(super) fn refine(&mut self, samplers: usize) {
-        let (evidence, shares) = (&self.evidence, &self.followed);
-        self.beliefs.par_iter_mut().zip(shares).filter(|(_, share)| **share > CONTENDING).for_each(
-            |((belief, _), _)| {
-                for _ in 0..samplers {
-                    let mut anew = belief.anew();
-                    for end in 1..=evidence.len() {
-                        anew.update(&evidence[..end], true, worth_moving(&evidence[..end]));
-                    }
-                    belief.pool(anew);
-                }
-            },
-        );
-        self.share_out();
     }
 
     /// What two samplers make of the same evidence.
