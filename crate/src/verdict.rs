@@ -66,6 +66,15 @@ pub struct Ranked {
     pub reason: String,
 }
 
+impl Ranked {
+    /// The lowest rate that the intervals allow, as a share of the highest.
+    pub(crate) fn sure_share(&self) -> f64 {
+        let decides = |name: &str| matches!(name, "limit" | "refill_per_s" | "window_s" | "time_constant_s");
+        let intervals = self.intervals.iter().filter(|(name, _)| decides(name));
+        intervals.map(|(_, [low, high])| low / high).product()
+    }
+}
+
 /// A request whose outcome would separate two mechanisms.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Separation {

@@ -32,6 +32,10 @@ const CONFIRMING: usize = 2;
 const CHALLENGE_SHARPNESS: f64 = 0.4;
 const LATE_SHARPNESS: f64 = 0.5;
 const LATE: f64 = 0.9;
+/// Who keeps to the rate that is sure may waste so much of the quota. While it is more, probes go on to narrow it down, but
+/// not more than so many.
+const WASTED: f64 = 0.25;
+const NARROWING: usize = 8;
 /// The longest wait for a challenge, in seconds.
 const CHALLENGE_WAIT_S: f64 = 5.0;
 /// The probabilities of what is left are worked out once more after so many observations without a leader.
@@ -52,6 +56,8 @@ pub struct Inquiry {
     posterior: Option<Posterior>,
     leader: Option<Candidate>,
     led: usize,
+    /// How many of its probes were to narrow down what is known of the leader.
+    narrowed: usize,
     verdict: Option<Verdict>,
 }
 
@@ -77,6 +83,7 @@ impl Inquiry {
             posterior: None,
             leader: None,
             led: 0,
+            narrowed: 0,
             verdict: None,
         }
     }
@@ -170,7 +177,7 @@ impl Inquiry {
         let (sharpness, wait_s) = match posterior.candidates()[0] {
             // Until the quota is used up nothing is told apart, however long one waits.
             _ if !has_rejected => (1.0, 0.0),
-            _ if self.led > 0 => (CHALLENGE_SHARPNESS, CHALLENGE_WAIT_S),
+            _ if self.led > 0 && self.narrowed == 0 => (CHALLENGE_SHARPNESS, CHALLENGE_WAIT_S),
             (_, probability) if probability > LATE => (LATE_SHARPNESS, f64::INFINITY),
             _ => (1.0, f64::INFINITY),
         };
@@ -200,7 +207,12 @@ impl Inquiry {
         let doubt = (1.0 - self.assumptions.confidence) * SCATTER;
         if self.leader == Some(leader) && probability >= 1.0 - doubt {
             let verdict = conclude(&self.observations, &self.assumptions, &evidence, &anew);
-            self.verdict = Some(verdict).filter(|it| it.verdict != Conclusion::Inconclusive);
+            let is_vague = verdict.ranked[0].sure_share() < 1.0 - WASTED;
+            if is_vague && self.narrowed < NARROWING {
+                self.narrowed += 1;
+            } else {
+                self.verdict = Some(verdict).filter(|it| it.verdict != Conclusion::Inconclusive);
+            }
         }
         if self.verdict.is_none() {
             self.posterior = Some(anew.with_effort(SEARCH));

@@ -12,8 +12,10 @@ const SCREENING: Effort = Effort { prior: 2_000, particles: 240, moves: 5 };
 const LEFT: f64 = 1e-6;
 /// More samplers are asked about beliefs that are more probable than this: so many in all at least, and at most.
 const CONTENDING: f64 = 1e-4;
-const FEWEST: f64 = 3.0;
+const FEWEST: usize = 3;
 const MOST: usize = 8;
+/// In a long trace few samplers may all have missed the truth, and agree.
+const FEWEST_IF_LONG: usize = 6;
 /// Samplers agree once the leader's odds are known up to about this share.
 const AGREEMENT: f64 = 0.3;
 /// Somebody who leads may be announced.
@@ -29,19 +31,22 @@ impl Posterior {
         effort: Effort,
     ) -> Self {
         let requests = evidence.len();
-        let screened = Self::of(evidence, assumptions, SCREENING.on(requests));
+        let is_long = requests >= LONG_TRACE;
+        let fewest = if is_long { FEWEST_IF_LONG } else { FEWEST };
+        let screening = if is_long { effort } else { SCREENING };
+        let screened = Self::of(evidence, assumptions, screening.on(requests));
         let mut posterior = screened.with_effort(effort.on(requests));
-        posterior.ask_another(|_, share| share > LEFT);
-        for _ in 2..MOST {
+        posterior.ask(1, |_, share| share > LEFT);
+        for round in 0..=MOST - fewest {
             let (leader, probability) = posterior.candidates()[0];
-            if probability <= LEADING && requests < LONG_TRACE {
+            if probability <= LEADING && !is_long {
                 break;
             }
             let is_open = |belief: &Belief, share: f64| {
                 let error = belief.error() * weight_in_odds(belief, share, leader, probability);
-                share > CONTENDING && (belief.samplers() < FEWEST || error > AGREEMENT)
+                share > CONTENDING && (belief.samplers() < fewest as f64 || error > AGREEMENT)
             };
-            if !posterior.ask_another(is_open) {
+            if !posterior.ask(if round == 0 { fewest - 2 } else { 1 }, is_open) {
                 break;
             }
         }
@@ -50,23 +55,26 @@ impl Posterior {
 
     /// Asks more samplers about the beliefs that contend.
     pub(in crate::analysis) fn refine(&mut self, samplers: usize) {
-        for _ in 0..samplers {
-            self.ask_another(|_, share| share > CONTENDING);
-        }
+        self.ask(samplers, |_, share| share > CONTENDING);
     }
 
-    /// Asks one more sampler about each belief that is `wanted`, with its share; whether there was one.
-    fn ask_another(&mut self, wanted: impl Fn(&Belief, f64) -> bool + Sync) -> bool {
-        let (evidence, shares) = (&self.evidence, &self.followed);
-        let beliefs = self.beliefs.par_iter_mut().map(|(belief, _)| belief).zip(shares);
-        let asked = beliefs.filter(|(belief, share)| wanted(belief, **share)).map(|(belief, _)| {
-            let mut anew = belief.anew();
+    /// Asks so many more samplers about each belief that is `wanted`, with its share; whether there was one.
+    fn ask(&mut self, samplers: usize, wanted: impl Fn(&Belief, f64) -> bool) -> bool {
+        let beliefs = self.beliefs.iter_mut().zip(&self.followed).enumerate();
+        let wanted = beliefs.filter(|(_, ((belief, _), share))| wanted(belief, **share));
+        let anew: Vec<(usize, Belief)> = wanted
+            .flat_map(|(index, ((belief, _), _))| (0..samplers).map(move |_| (index, belief.anew())))
+            .collect();
+        let evidence = &self.evidence;
+        let follow = |(index, mut belief): (usize, Belief)| {
             for end in 1..=evidence.len() {
-                anew.update(&evidence[..end], true, worth_moving(&evidence[..end]));
+                belief.update(&evidence[..end], true, worth_moving(&evidence[..end]));
             }
-            belief.pool(anew);
-        });
-        let any = asked.count() > 0;
+            (index, belief)
+        };
+        let asked: Vec<_> = anew.into_par_iter().map(follow).collect();
+        let any = !asked.is_empty();
+        asked.into_iter().for_each(|(index, belief)| self.beliefs[index].0.pool(belief));
         self.share_out();
         any
     }
