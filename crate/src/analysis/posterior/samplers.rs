@@ -22,9 +22,9 @@ const AGREEMENT: f64 = 0.3;
 const LEADING: f64 = 0.8;
 
 impl Posterior {
-    /// What several samplers make of the same evidence: a quick one of every belief, and as many others of those that are
-    /// left as it takes for them to agree. One has to do where nothing leads, for then it does not matter by how much;
-    /// unless it is for want of particles.
+    /// What several samplers make of the same evidence: one of every belief, a quick one unless the trace is long, and as
+    /// many others of those that are left as it takes for them to agree. Two have to do where nothing leads, for then it
+    /// does not matter by how much; unless it is for want of particles.
     pub(in crate::analysis) fn agreed(
         evidence: &[Evidence],
         assumptions: &Assumptions,
