@@ -168,6 +168,11 @@ impl Belief {
         self.log_evidence
     }
 
+    /// The smallest share that its particles can show, where all weigh the same.
+    pub(super) fn resolution(&self) -> f64 {
+        1.0 / self.particles.len() as f64
+    }
+
     pub(super) fn shares(&self) -> Shares {
         self.shares
     }

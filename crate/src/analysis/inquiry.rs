@@ -115,7 +115,7 @@ impl Inquiry {
             self.led = 0;
             self.note_leader();
         }
-        if self.led > CHALLENGES {
+        if self.led > CHALLENGES && !self.narrows_down() {
             self.check();
         }
     }
@@ -198,6 +198,16 @@ impl Inquiry {
         if self.led > 0 { Next::Challenge(probe) } else { Next::Search(probe) }
     }
 
+    /// Whether the leader was found before, and one more probe is to narrow it down: a check would find it vague again.
+    fn narrows_down(&mut self) -> bool {
+        let is_open = (1..NARROWING).contains(&self.narrowed);
+        let Some(posterior) = self.posterior.as_ref().filter(|_| is_open) else { return false };
+        let evidence = Evidence::from_observations(&self.observations);
+        let is_vague = is_vague(&conclude(&self.observations, &self.assumptions, &evidence, posterior));
+        self.narrowed += usize::from(is_vague);
+        is_vague
+    }
+
     /// Asks particles drawn anew, all that an analysis has: they come to the same conclusion, or the search goes on from
     /// what they think.
     fn check(&mut self) {
@@ -207,8 +217,7 @@ impl Inquiry {
         let doubt = (1.0 - self.assumptions.confidence) * SCATTER;
         if self.leader == Some(leader) && probability >= 1.0 - doubt {
             let verdict = conclude(&self.observations, &self.assumptions, &evidence, &anew);
-            let is_vague = verdict.ranked[0].sure_share() < 1.0 - WASTED;
-            if is_vague && self.narrowed < NARROWING {
+            if is_vague(&verdict) && self.narrowed < NARROWING {
                 self.narrowed += 1;
             } else {
                 self.verdict = Some(verdict).filter(|it| it.verdict != Conclusion::Inconclusive);
@@ -236,4 +245,8 @@ impl Inquiry {
     fn quota(&self) -> f64 {
         self.assumptions.tpm.unwrap_or(self.largest).min(self.largest) as f64
     }
+}
+
+fn is_vague(verdict: &Verdict) -> bool {
+    verdict.ranked[0].sure_share() < 1.0 - WASTED
 }

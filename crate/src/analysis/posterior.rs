@@ -16,7 +16,7 @@ use crate::{Candidate, Outcome, QuotaKind, Timestamp};
 const KINDS: [(QuotaKind, f64); 3] =
     [(QuotaKind::Tokens, 0.5), (QuotaKind::Requests, 0.45), (QuotaKind::TokensPerDay, 0.05)];
 const SOMETHING_ELSE: f64 = 0.05;
-/// Beliefs less probable than this are followed, but not worked on; then not even followed.
+/// Beliefs with less at stake than this are followed, but not worked on; less probable ones not even followed.
 const HOPELESS: f64 = 1e-3;
 const GIVEN_UP: f64 = 1e-12;
 
@@ -29,6 +29,9 @@ pub(super) struct Posterior {
     something_else: Runs,
     /// How probable the beliefs are with all that they hold possible: which of them are worth following.
     followed: Vec<f64>,
+    /// How much of the conclusion rests on each belief: on those that leave all rejections to another quota next to nothing,
+    /// however probable they are, for the same is said of them by the beliefs about that one.
+    at_stake: Vec<f64>,
     shares: Shares,
 }
 
@@ -60,6 +63,7 @@ impl Posterior {
             evidence: Vec::new(),
             something_else: Runs::default(),
             followed: Vec::new(),
+            at_stake: Vec::new(),
             shares: Shares::default(),
         };
         posterior.share_out();
@@ -91,11 +95,12 @@ impl Posterior {
     pub(super) fn observe(&mut self, evidence: Evidence) {
         self.something_else.observe(&evidence);
         self.evidence.push(evidence);
-        let (evidence, shares) = (&self.evidence, &self.followed);
+        let evidence = &self.evidence;
         let worth_moving = worth_moving(evidence);
-        self.beliefs.par_iter_mut().zip(shares).for_each(|((belief, _), share)| match *share {
+        let beliefs = self.beliefs.par_iter_mut().zip(&self.followed).zip(&self.at_stake);
+        beliefs.for_each(|(((belief, _), share), at_stake)| match *share {
             share if share < GIVEN_UP => belief.give_up(),
-            share => belief.update(evidence, share > HOPELESS, worth_moving),
+            _ => belief.update(evidence, *at_stake > HOPELESS, worth_moving),
         });
         self.share_out();
     }
@@ -108,16 +113,19 @@ impl Posterior {
         let total: f64 = log_weights.iter().chain([&log_else]).map(|weight| (weight - highest).exp()).sum();
         let share = |weight: f64| (weight - highest).exp() / total;
         self.followed = log_weights.into_iter().map(share).collect();
-        let beliefs = self.followed.iter().zip(&self.beliefs).map(|(followed, (belief, _))| {
+        let of_belief = |(followed, (belief, _)): (&f64, &(Belief, f64))| {
             let of_class = if *followed > 0.0 { belief.shares() } else { belief::Shares::default() };
-            (followed * of_class.fits, followed * of_class.contradicted)
-        });
-        let (fits, contradicted): (Vec<f64>, Vec<f64>) = beliefs.unzip();
-        let something_else = share(log_else) + contradicted.iter().sum::<f64>();
-        let total = something_else + fits.iter().sum::<f64>();
+            let shown = of_class.fits + of_class.contradicted;
+            [of_class.fits, of_class.contradicted, shown.max(belief.resolution())]
+                .map(|share| followed * share)
+        };
+        let of_beliefs: Vec<[f64; 3]> = self.followed.iter().zip(&self.beliefs).map(of_belief).collect();
+        let something_else = share(log_else) + of_beliefs.iter().map(|[_, it, _]| it).sum::<f64>();
+        let total = something_else + of_beliefs.iter().map(|[fits, ..]| fits).sum::<f64>();
+        self.at_stake = of_beliefs.iter().map(|[.., at_stake]| at_stake / total).collect();
         self.shares = Shares {
             something_else: something_else / total,
-            beliefs: fits.into_iter().map(|share| share / total).collect(),
+            beliefs: of_beliefs.iter().map(|[fits, ..]| fits / total).collect(),
         };
     }
 

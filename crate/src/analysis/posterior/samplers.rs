@@ -8,9 +8,9 @@ use crate::analysis::evidence::Evidence;
 
 /// Enough to find out which beliefs are left.
 const SCREENING: Effort = Effort { prior: 2_000, particles: 240, moves: 5 };
-/// Beliefs that are less probable than this after it are not.
-const LEFT: f64 = 1e-6;
-/// More samplers are asked about beliefs that are more probable than this: so many in all at least, and at most.
+/// Beliefs with less at stake than this after it are not.
+const LEFT: f64 = 1e-5;
+/// More samplers are asked about beliefs with more at stake than this: so many in all at least, and at most.
 const CONTENDING: f64 = 1e-4;
 const FEWEST: usize = 3;
 const MOST: usize = 8;
@@ -58,9 +58,9 @@ impl Posterior {
         self.ask(samplers, |_, share| share > CONTENDING);
     }
 
-    /// Asks so many more samplers about each belief that is `wanted`, with its share; whether there was one.
+    /// Asks so many more samplers about each belief that is `wanted`, with what is at stake; whether there was one.
     fn ask(&mut self, samplers: usize, wanted: impl Fn(&Belief, f64) -> bool) -> bool {
-        let beliefs = self.beliefs.iter_mut().zip(&self.followed).enumerate();
+        let beliefs = self.beliefs.iter_mut().zip(&self.at_stake).enumerate();
         let wanted = beliefs.filter(|(_, ((belief, _), share))| wanted(belief, **share));
         let anew: Vec<(usize, Belief)> = wanted
             .flat_map(|(index, ((belief, _), _))| (0..samplers).map(move |_| (index, belief.anew())))
