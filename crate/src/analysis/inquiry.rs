@@ -2,7 +2,7 @@ use super::belief::Effort;
 use super::evidence::Evidence;
 use super::plan::{BIAS_OF_THE_BEST, Probe, SMALLEST, Terms, next_probe};
 use super::posterior::Posterior;
-use super::{Assumptions, EFFORT, MOST_REQUESTS, conclude};
+use super::{Assumptions, EFFORT, MOST_REQUESTS, conclude, judge};
 use crate::trace::mean_latency_s;
 use crate::{Candidate, Conclusion, Observation, Timestamp, Verdict};
 
@@ -203,7 +203,7 @@ impl Inquiry {
         let is_open = (1..NARROWING).contains(&self.narrowed);
         let Some(posterior) = self.posterior.as_ref().filter(|_| is_open) else { return false };
         let evidence = Evidence::from_observations(&self.observations);
-        let is_vague = is_vague(&conclude(&self.observations, &self.assumptions, &evidence, posterior));
+        let is_vague = self.is_vague(&evidence, posterior);
         self.narrowed += usize::from(is_vague);
         is_vague
     }
@@ -216,10 +216,10 @@ impl Inquiry {
         let (leader, probability) = anew.candidates()[0];
         let doubt = (1.0 - self.assumptions.confidence) * SCATTER;
         if self.leader == Some(leader) && probability >= 1.0 - doubt {
-            let verdict = conclude(&self.observations, &self.assumptions, &evidence, &anew);
-            if is_vague(&verdict) && self.narrowed < NARROWING {
+            if self.narrowed < NARROWING && self.is_vague(&evidence, &anew) {
                 self.narrowed += 1;
             } else {
+                let verdict = conclude(&self.observations, &self.assumptions, &evidence, &anew);
                 self.verdict = Some(verdict).filter(|it| it.verdict != Conclusion::Inconclusive);
             }
         }
@@ -238,6 +238,12 @@ impl Inquiry {
         (missing > 0).then_some(missing)
     }
 
+    /// Whether much of the quota would be wasted by who keeps to the rate that is sure.
+    fn is_vague(&self, evidence: &[Evidence], posterior: &Posterior) -> bool {
+        let verdict = judge(&self.observations, &self.assumptions, evidence, posterior);
+        verdict.ranked[0].sure_share() < 1.0 - WASTED
+    }
+
     fn is_sure(&self, probability: f64) -> bool {
         probability >= self.assumptions.confidence
     }
@@ -245,8 +251,4 @@ impl Inquiry {
     fn quota(&self) -> f64 {
         self.assumptions.tpm.unwrap_or(self.largest).min(self.largest) as f64
     }
-}
-
-fn is_vague(verdict: &Verdict) -> bool {
-    verdict.ranked[0].sure_share() < 1.0 - WASTED
 }
