@@ -2,7 +2,7 @@ use super::belief::Effort;
 use super::evidence::Evidence;
 use super::plan::{BIAS_OF_THE_BEST, Probe, SMALLEST, Terms, next_probe};
 use super::posterior::Posterior;
-use super::{Assumptions, EFFORT, MOST_REQUESTS, conclude, judge};
+use super::{Assumptions, EFFORT, MOST_REQUESTS, conclude, rank};
 use crate::trace::mean_latency_s;
 use crate::{Candidate, Conclusion, Observation, Timestamp, Verdict};
 
@@ -240,8 +240,7 @@ impl Inquiry {
 
     /// Whether much of the quota would be wasted by who keeps to the rate that is sure.
     fn is_vague(&self, evidence: &[Evidence], posterior: &Posterior) -> bool {
-        let verdict = judge(&self.observations, &self.assumptions, evidence, posterior);
-        verdict.ranked[0].sure_share() < 1.0 - WASTED
+        rank(posterior, evidence, &self.observations)[0].sure_share() < 1.0 - WASTED
     }
 
     fn is_sure(&self, probability: f64) -> bool {

@@ -115,18 +115,17 @@ impl Posterior {
         self.followed = log_weights.into_iter().map(share).collect();
         let of_belief = |(followed, (belief, _)): (&f64, &(Belief, f64))| {
             let of_class = if *followed > 0.0 { belief.shares() } else { belief::Shares::default() };
-            belief::Shares { fits: followed * of_class.fits, contradicted: followed * of_class.contradicted }
+            let shown = of_class.fits + of_class.contradicted;
+            [of_class.fits, of_class.contradicted, shown.max(belief.resolution())]
+                .map(|share| followed * share)
         };
-        let of_beliefs: Vec<_> = self.followed.iter().zip(&self.beliefs).map(of_belief).collect();
-        let something_else = share(log_else) + of_beliefs.iter().map(|it| it.contradicted).sum::<f64>();
-        let total = something_else + of_beliefs.iter().map(|it| it.fits).sum::<f64>();
-        let one_particle = |(followed, (belief, _)): (&f64, &(Belief, f64))| followed * belief.resolution();
-        let at_least = self.followed.iter().zip(&self.beliefs).map(one_particle);
-        let at_stake = of_beliefs.iter().map(|it| it.fits + it.contradicted).zip(at_least);
-        self.at_stake = at_stake.map(|(shown, at_least)| shown.max(at_least) / total).collect();
+        let of_beliefs: Vec<[f64; 3]> = self.followed.iter().zip(&self.beliefs).map(of_belief).collect();
+        let something_else = share(log_else) + of_beliefs.iter().map(|[_, it, _]| it).sum::<f64>();
+        let total = something_else + of_beliefs.iter().map(|[fits, ..]| fits).sum::<f64>();
+        self.at_stake = of_beliefs.iter().map(|[.., at_stake]| at_stake / total).collect();
         self.shares = Shares {
             something_else: something_else / total,
-            beliefs: of_beliefs.iter().map(|it| it.fits / total).collect(),
+            beliefs: of_beliefs.iter().map(|[fits, ..]| fits / total).collect(),
         };
     }
 
