@@ -1,5 +1,6 @@
 //! Tests that cross module or process borders live in `tests/`; this is what they share.
 
+mod built;
 mod cores;
 mod measured;
 mod program;
@@ -10,6 +11,7 @@ mod shaped;
 pub mod truth;
 pub mod validation;
 
+pub use built::engine;
 pub use cores::on_all_cores;
 pub use measured::{Measured, Tally};
 pub use program::{Finished, Program, Running};

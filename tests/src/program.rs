@@ -1,6 +1,5 @@
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -9,23 +8,10 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::built;
+
 /// Whatever takes longer hangs.
 const AT_MOST: Duration = Duration::from_secs(60);
-
-/// The real program, built if it is out of date.
-static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
-    // The whole workspace, so that features are those of `cargo test` and nothing is built twice.
-    let build = escargot::CargoBuild::new()
-        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
-        .args(["--workspace", "--offline"])
-        .bin("bedrock-tpm");
-    // `cargo test` sets these for the test; if the build saw them, ring and all that needs it would be built again.
-    let set_for_test = |name: &String| name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_");
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).filter(set_for_test);
-    let build = names.fold(build, |build, name| build.env_remove(name));
-    let build = if cfg!(debug_assertions) { build } else { build.release() };
-    build.run().expect("the program builds").path().to_owned()
-});
 
 /// The real program in a folder of its own, without the AWS settings of whoever runs the tests.
 pub struct Program {
@@ -113,7 +99,7 @@ impl Program {
 
     /// The command that [`start`](Self::start) spawns, with nothing on stdin and both outputs piped.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(&*BINARY);
+        let mut command = Command::new(built::program());
         command
             .args(args)
             .current_dir(self.folder.path())

@@ -1,6 +1,7 @@
 //! Good cells and bad ones, run by the real binary.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+use bedrock_tpm_tests::engine;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -33,7 +34,8 @@ fn notebook(cells: &[&str]) -> Value {
 }
 
 fn runner(notebook: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_bedrock-tpm-runner")).arg(notebook).args(arguments).output().unwrap()
+    let mut runner = Command::new(env!("CARGO_BIN_EXE_bedrock-tpm-runner"));
+    runner.env("BEDROCK_TPM_ENGINE", engine()).arg(notebook).args(arguments).output().unwrap()
 }
 
 fn run(cells: &[&str]) -> Run {

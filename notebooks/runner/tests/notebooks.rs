@@ -4,21 +4,22 @@
 use std::path::Path;
 use std::process::Command;
 
+use bedrock_tpm_tests::engine;
 use serde_json::{Value, json};
+
+fn runner() -> Command {
+    let mut runner = Command::new(env!("CARGO_BIN_EXE_bedrock-tpm-runner"));
+    runner.env("BEDROCK_TPM_ENGINE", engine());
+    runner
+}
 
 /// The outputs of each code cell of an executed notebook, none of which failed. Compiles in `build`.
 fn execute(name: &str, build: &Path) -> Vec<Value> {
     let folder = tempfile::tempdir().unwrap();
     let executed = folder.path().join("executed.ipynb");
     let notebook = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
-    let output = Command::new(env!("CARGO_BIN_EXE_bedrock-tpm-runner"))
-        .arg(notebook)
-        .arg("--out")
-        .arg(&executed)
-        .arg("--keep")
-        .arg(build)
-        .output()
-        .unwrap();
+    let output =
+        runner().arg(notebook).arg("--out").arg(&executed).arg("--keep").arg(build).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let notebook: Value = serde_json::from_str(&std::fs::read_to_string(executed).unwrap()).unwrap();
     let cells = notebook["cells"].as_array().unwrap();
@@ -93,7 +94,7 @@ fn cells(sources: &[&str]) -> Vec<Value> {
     let notebook = json!({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 4});
     let path = folder.path().join("a.ipynb");
     std::fs::write(&path, notebook.to_string()).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_bedrock-tpm-runner")).arg(&path).output().unwrap();
+    runner().arg(&path).output().unwrap();
     let executed = std::fs::read_to_string(folder.path().join("a.executed.ipynb")).unwrap();
     let executed: Value = serde_json::from_str(&executed).unwrap();
     executed["cells"].as_array().unwrap()[1..].iter().map(|cell| cell["outputs"].clone()).collect()
