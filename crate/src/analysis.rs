@@ -12,6 +12,7 @@ mod likelihood;
 mod moments;
 mod noise;
 mod oddity;
+mod others;
 mod parameters;
 mod plan;
 mod posterior;

@@ -157,3 +157,8 @@ pub(super) fn uniform(luck: u64, index: u64) -> f64 {
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     (((mixed ^ (mixed >> 31)) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
 }
+
+/// A uniform number in (0, 1): the quarter of this index, 0 to 3, of `luck`. Each can be drawn anew by itself.
+pub(super) fn quarter(luck: u64, index: u32) -> f64 {
+    (f64::from((luck >> (16 * index)) as u16) + 0.5) / 65_536.0
+}

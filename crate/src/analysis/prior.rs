@@ -10,7 +10,8 @@ use super::draw::{
     A_MINUTE, CLOCK_ERROR_S, Length, Stated, USUAL_MECHANISMS, USUAL_PERIOD, USUAL_TICKS, USUAL_WINDOWS,
     burst_limit, clock_error, limit, log_uniform, mixed, period_of, pick, scaled, second_quota,
 };
-use super::hypothesis::{Hypothesis, Others};
+use super::hypothesis::Hypothesis;
+use super::others::Others;
 use crate::{Admission, Candidate, Mechanism, MechanismId, QuotaKind};
 
 /// Coordinates of a point.
@@ -23,7 +24,7 @@ pub(super) const TOGETHER: [&[usize]; 11] =
 
 /// How often others use the quota at all, and how much of it at most.
 const OTHERS_ARE_ACTIVE: f64 = 0.5;
-const OTHERS_SHARE: f64 = 0.6;
+const OTHERS_SHARE: f64 = 0.4;
 /// How often somebody used the quota in the minute before the first observation. Any request, however small, starts
 /// an anchored window, while other mechanisms are changed only by as much as was used.
 const WINDOW_STARTED_BEFORE: f64 = 0.5;

@@ -1,7 +1,8 @@
 //! What the numbers mean, in sentences that are true of this trace.
 
 use super::evidence::Evidence;
-use super::hypothesis::{Hypothesis, Others};
+use super::hypothesis::Hypothesis;
+use super::others::Others;
 use super::posterior::Posterior;
 use super::replay::Replay;
 use super::{Assumptions, MOST_REQUESTS};

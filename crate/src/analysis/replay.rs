@@ -1,9 +1,10 @@
-use super::draw::uniform;
+use super::draw::quarter;
 use super::enforced::Enforced;
 use super::evidence::Evidence;
-use super::hypothesis::{Hypothesis, Others};
+use super::hypothesis::Hypothesis;
 use super::noise::Noise;
 use super::oddity::{Aftermath, Oddity};
+use super::others::{Others, Unseen};
 use super::words::Words;
 use crate::{Admission, AnyLimiter, Limiter, Outcome, QuotaKind, Timestamp};
 
@@ -14,6 +15,8 @@ const FAILED_IS_CHARGED: f64 = 0.5;
 const SPURIOUS_IS_KNOWN: f64 = 0.1;
 /// What others used longer before the first observation than this has come back.
 const MEMORY_S: f64 = 60.0;
+/// What others have used meanwhile is charged in so many parts at most.
+const MOST_PARTS: u64 = 8;
 
 /// Where chance decides, nothing is more certain than this.
 const LEAST_CHANCE: f64 = 0.02;
@@ -85,7 +88,7 @@ impl Replay {
 
     /// As [`likelihood`](Self::likelihood), whatever is said.
     pub(super) fn step(&mut self, evidence: &Evidence, luck: u64) -> f64 {
-        self.advance(evidence.earliest.plus_seconds(uniform(luck, 0) * evidence.span_s), luck);
+        self.advance(evidence.earliest.plus_seconds(quarter(luck, 0) * evidence.span_s), luck);
         let (now, admission) = (self.now, self.admission);
         self.aftermath = self.oddity.requested(now, self.aftermath);
         let withheld = self.oddity.withheld(now, self.first.ceiling);
@@ -98,42 +101,41 @@ impl Replay {
         if self.oddity.is_closed(now, self.aftermath) {
             fits = 0.0;
         }
-        match evidence.outcome {
-            Outcome::Admitted => {
-                self.charge(evidence, 1);
-                self.settle(evidence, now);
-            }
-            Outcome::Throttled(_) => {
-                let (by_first, by_any) = (fits_first < 0.5, fits < 0.5);
-                let by_second = fits_second < 0.5;
-                // What neither explains met what others had used of either.
-                let other = self.second.as_ref().filter(|_| by_second || !by_any);
-                let first = Some(self.first.kind).filter(|_| by_first || !by_second);
-                self.rejected_by = [first, other.map(|it| it.kind)];
-                self.explained[0] += u32::from(by_first);
-                self.explained[1] += u32::from(by_any && !by_first);
-                let whole = self.first.fits(margin + withheld);
-                self.by_shift += u32::from(by_first && whole >= 0.5);
-            }
-            Outcome::Failed => {
-                if uniform(luck, 1) < FAILED_IS_CHARGED {
-                    self.charge(evidence, 1);
-                }
-                return 1.0;
-            }
-        }
         let admitted = evidence.outcome.is_admitted();
+        if evidence.outcome == Outcome::Failed {
+            if quarter(luck, 1) < FAILED_IS_CHARGED {
+                self.charge(evidence, 1);
+            }
+            return 1.0;
+        }
+        let needs = admission.needs(evidence.reserved(self.first.kind)) as f64;
         let (probability, by_others) = match (evidence.informative, self.oddity) {
             (true, Oddity::AtRandom(chance)) if fits > 0.5 => {
                 let chance = chance.of_admission(margin, self.first.ceiling as f64);
                 let passes = fits * chance.clamp(LEAST_CHANCE, 1.0 - LEAST_CHANCE);
                 (if admitted { passes } else { 1.0 - passes }, false)
             }
-            (true, _) if fits > 0.5 => self.fitted(fits, margin, admitted, luck),
+            (true, _) if fits > 0.5 => self.fitted(fits, (margin, needs), admitted, luck),
             (true, _) => (self.noise.observe(fits, admitted), false),
             (false, _) => (1.0, false),
         };
-        if !admitted && (fits < 0.5 || by_others || uniform(luck, 3) < SPURIOUS_IS_KNOWN) {
+        if admitted {
+            self.charge(evidence, 1);
+            self.settle(evidence, now);
+        } else {
+            let (by_first, by_any) = (fits_first < 0.5, fits < 0.5);
+            let by_second = fits_second < 0.5;
+            // What neither explains met what others had used of either.
+            let other = self.second.as_ref().filter(|_| by_second || !by_any);
+            let first = Some(self.first.kind).filter(|_| by_first || !by_second);
+            self.rejected_by = [first, other.map(|it| it.kind)];
+            self.explained[0] += u32::from(by_first);
+            self.explained[1] += u32::from(by_any && !by_first);
+            let whole = self.first.fits(margin + withheld);
+            self.by_shift += u32::from(by_first && whole >= 0.5);
+            if !by_any && !by_others && quarter(luck, 3) >= SPURIOUS_IS_KNOWN {
+                return probability;
+            }
             self.aftermath = self.oddity.rejected(now, self.aftermath, &self.first.limiter);
             if self.rejected_count {
                 self.charge(evidence, evidence.attempts);
@@ -142,33 +144,61 @@ impl Replay {
         probability
     }
 
-    /// The probability of what became of a request that fits, unless others have used what it needed: they are not
-    /// watched, so what they used is integrated over, and known once a request was rejected for it, or was not. Also whether
-    /// it was rejected for it.
-    fn fitted(&mut self, fits: f64, margin: f64, admitted: bool, luck: u64) -> (f64, bool) {
+    /// The probability of what became of a request that fits, unless others had used what it needed, and whether they had.
+    /// They are not watched: what they have used since is drawn from what the outcome leaves possible.
+    fn fitted(&mut self, fits: f64, (margin, needs): (f64, f64), admitted: bool, luck: u64) -> (f64, bool) {
         if self.others.use_per_s == 0.0 {
             return (self.noise.observe(fits, admitted), false);
         }
-        let unwatched_s = self.now.seconds_since(self.unwatched_from);
-        let used_up = self.others.use_more_than(margin, unwatched_s);
-        if admitted {
-            if margin < self.others.least() {
-                self.unwatched_from = self.now;
-            }
-            return (self.noise.observe(fits * (1.0 - used_up), true), false);
-        }
+        let wanted = self.others.wanted(self.now.seconds_since(self.unwatched_from));
+        let left = match (self.first.kind, self.admission) {
+            _ if self.rejected_count => None,
+            (QuotaKind::Requests, _) => Some([0.0, 0.0]),
+            (_, Admission::Whole) => Some([0.0, wanted.one.min(margin + needs)]),
+            (_, Admission::UntilExhausted) => Some([-wanted.one, 0.0]),
+        };
+        let unseen = Unseen::new(wanted, margin, needs, left);
+        let too_much = unseen.too_much();
         let known = self.noise;
-        let otherwise = (1.0 - used_up) * self.noise.observe(fits, false);
-        let luck = uniform(luck, 1);
-        let by_others = luck * (used_up + otherwise) < used_up;
-        if by_others {
+        let otherwise = (1.0 - too_much) * self.noise.observe(fits, admitted);
+        let by_others = if admitted { 0.0 } else { too_much };
+        let probability = by_others + otherwise;
+        let cause = quarter(luck, 1) * probability;
+        let was_too_much = cause < by_others;
+        let used = if was_too_much {
             self.noise = known;
-            self.unwatched_from = self.now;
-            let luck = luck * (used_up + otherwise) / used_up;
-            let used = self.others.use_of_more_than(margin, luck);
-            self.charge_of_others(used.ceil() as u64);
+            unseen.used(true, cause / by_others)
+        } else {
+            unseen.used(false, (cause - by_others) / otherwise)
+        };
+        self.charge_others(used, wanted.one, quarter(luck, 2));
+        (probability, was_too_much)
+    }
+
+    /// Charges what others have used since they were last watched, about `one` at a time: where it matters when each of their
+    /// requests lapses, at times of their own.
+    fn charge_others(&mut self, used: f64, one: f64, phase: f64) {
+        let unwatched_s = self.now.seconds_since(self.unwatched_from);
+        let used = used.round().max(0.0) as u64;
+        let parts = match self.first.limiter {
+            AnyLimiter::SlidingLog(_) | AnyLimiter::SlidingCounter(_) => {
+                ((used as f64 / one).round() as u64).clamp(1, MOST_PARTS)
+            }
+            _ => 1,
+        };
+        for part in 0..parts {
+            let ago_s =
+                if parts == 1 { 0.0 } else { unwatched_s * (1.0 - (part as f64 + phase) / parts as f64) };
+            let cost = used * (part + 1) / parts - used * part / parts;
+            if cost > 0 {
+                self.charge_first(self.now.plus_seconds(-ago_s), cost);
+            }
         }
-        (used_up + otherwise, by_others)
+        if let Some(second) = self.second.as_mut().filter(|_| used > 0) {
+            let share = used as f64 / self.first.ceiling.max(1) as f64;
+            second.limiter.charge(self.now, ((share * second.ceiling as f64) as u64).max(1));
+        }
+        self.unwatched_from = self.now;
     }
 
     fn charge(&mut self, evidence: &Evidence, times: u64) {
@@ -250,18 +280,10 @@ impl Replay {
             }
             from => from.map(|from| from.max(self.unwatched_from)),
         };
-        let wait_s = || -self.others.mean_gap_s() * uniform(luck, 2).ln();
+        let wait_s = || -self.others.mean_gap_s() * quarter(luck, 2).ln();
         if let Some(opened) = from.map(|from| from.plus_seconds(wait_s())).filter(|at| *at < self.now) {
             self.charge_first(opened, self.others.request_cost);
             self.unwatched_from = opened;
-        }
-    }
-
-    fn charge_of_others(&mut self, cost: u64) {
-        self.charge_first(self.now, cost);
-        if let Some(second) = &mut self.second {
-            let share = cost as f64 / self.first.ceiling.max(1) as f64;
-            second.limiter.charge(self.now, ((share * second.ceiling as f64) as u64).max(1));
         }
     }
 }

@@ -9,6 +9,9 @@ use crate::analysis::replay::Replay;
 
 /// At most so many observations at a time are thought to have been decided otherwise.
 const LUCK_CHANGED: usize = 3;
+/// How often all that was uncertain about one of them changes, instead of a quarter: when it was decided, what it cost if it
+/// failed or what others had used, when they did, whether a rejection without a cause counted.
+const WHOLE_LUCK: f64 = 0.25;
 
 impl Belief {
     /// One Metropolis step for each particle, and how many of them were taken. The prior is uniform and the steps
@@ -26,7 +29,13 @@ impl Belief {
             luck.extend(self.luck.iter().map(|of_observation| of_observation[index]));
             if what != 1 {
                 for _ in 0..rng.random_range(1..=LUCK_CHANGED) {
-                    luck[rng.random_range(0..history.len())] = rng.random();
+                    let luck = &mut luck[rng.random_range(0..history.len())];
+                    let changed = if rng.random_bool(WHOLE_LUCK) {
+                        u64::MAX
+                    } else {
+                        0xffff << (16 * rng.random_range(0..4))
+                    };
+                    *luck ^= rng.random::<u64>() & changed;
                 }
             }
             let acceptable = self.particles[index].likelihood.ln() + rng.random::<f64>().ln();
