@@ -98,8 +98,9 @@ impl SendBatch {
             let stop_at_once = async {
                 stop_requested().await;
                 stop.notify_one();
-                bar.say("stopping once what is under way has ended; Ctrl-C again stops at once");
-                stop_requested().await;
+                let say = || bar.say("stopping once what is under way has ended; Ctrl-C again stops at once");
+                // Listens for it before saying so.
+                tokio::join!(biased; stop_requested(), async { say() });
             };
             tokio::select! {
                 // Listens before anything is sent.
