@@ -39,9 +39,12 @@ fn workspace() -> CargoBuild {
     let build = CargoBuild::new()
         .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
         .args(["--workspace", "--offline"]);
-    // `cargo test` sets these for the test; if the build saw them, ring and all that needs it would be built again.
-    let set_for_test = |name: &String| name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_");
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).filter(set_for_test);
-    let build = names.fold(build, |build, name| build.env_remove(name));
+    let build = set_for_test().fold(build, |build, name| build.env_remove(name));
     if cfg!(debug_assertions) { build } else { build.release() }
+}
+
+/// The variables that `cargo test` sets for a test. If a build saw them, ring and all that needs it would be built again.
+pub fn set_for_test() -> impl Iterator<Item = String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names.filter(|name| name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_"))
 }

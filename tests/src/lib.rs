@@ -11,7 +11,7 @@ mod shaped;
 pub mod truth;
 pub mod validation;
 
-pub use built::engine;
+pub use built::{engine, set_for_test};
 pub use cores::on_all_cores;
 pub use measured::{Measured, Tally};
 pub use program::{Finished, Program, Running};

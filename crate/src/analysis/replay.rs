@@ -123,22 +123,12 @@ impl Replay {
             self.charge(evidence, 1);
             self.settle(evidence, now);
         } else {
-            let (by_first, by_any) = (fits_first < 0.5, fits < 0.5);
-            let by_second = fits_second < 0.5;
-            // What neither explains met what others had used of either.
-            let other = self.second.as_ref().filter(|_| by_second || !by_any);
-            let first = Some(self.first.kind).filter(|_| by_first || !by_second);
-            self.rejected_by = [first, other.map(|it| it.kind)];
-            self.explained[0] += u32::from(by_first);
-            self.explained[1] += u32::from(by_any && !by_first);
-            let whole = self.first.fits(margin + withheld);
-            self.by_shift += u32::from(by_first && whole >= 0.5);
-            if !by_any && !by_others && quarter(luck, 3) >= SPURIOUS_IS_KNOWN {
-                return probability;
-            }
-            self.aftermath = self.oddity.rejected(now, self.aftermath, &self.first.limiter);
-            if self.rejected_count {
-                self.charge(evidence, evidence.attempts);
+            self.note_rejection([fits_first, fits_second, fits], self.first.fits(margin + withheld));
+            if fits < 0.5 || by_others || quarter(luck, 3) < SPURIOUS_IS_KNOWN {
+                self.aftermath = self.oddity.rejected(now, self.aftermath, &self.first.limiter);
+                if self.rejected_count {
+                    self.charge(evidence, evidence.attempts);
+                }
             }
         }
         probability
@@ -151,12 +141,8 @@ impl Replay {
             return (self.noise.observe(fits, admitted), false);
         }
         let wanted = self.others.wanted(self.now.seconds_since(self.unwatched_from));
-        let left = match (self.first.kind, self.admission) {
-            _ if self.rejected_count => None,
-            (QuotaKind::Requests, _) => Some([0.0, 0.0]),
-            (_, Admission::Whole) => Some([0.0, wanted.one.min(margin + needs)]),
-            (_, Admission::UntilExhausted) => Some([-wanted.one, 0.0]),
-        };
+        let leaves = || wanted.leaves(self.first.kind, self.admission, margin + needs);
+        let left = (!self.rejected_count).then(leaves);
         let unseen = Unseen::new(wanted, margin, needs, left);
         let too_much = unseen.too_much();
         let known = self.noise;
@@ -199,6 +185,18 @@ impl Replay {
             second.limiter.charge(self.now, ((share * second.ceiling as f64) as u64).max(1));
         }
         self.unwatched_from = self.now;
+    }
+
+    /// Which quota explains a rejection, by how surely the request fits each and all, and the first had its limit been whole.
+    fn note_rejection(&mut self, [fits_first, fits_second, fits]: [f64; 3], fits_whole: f64) {
+        let (by_first, by_second, by_any) = (fits_first < 0.5, fits_second < 0.5, fits < 0.5);
+        // What neither explains met what others had used of either.
+        let other = self.second.as_ref().filter(|_| by_second || !by_any);
+        let first = Some(self.first.kind).filter(|_| by_first || !by_second);
+        self.rejected_by = [first, other.map(|it| it.kind)];
+        self.explained[0] += u32::from(by_first);
+        self.explained[1] += u32::from(by_any && !by_first);
+        self.by_shift += u32::from(by_first && fits_whole >= 0.5);
     }
 
     fn charge(&mut self, evidence: &Evidence, times: u64) {

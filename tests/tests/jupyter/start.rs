@@ -1,6 +1,5 @@
 //! `notebooks/start` as the tests run it: it writes nothing outside the target folder.
 
-use std::env;
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
@@ -11,6 +10,7 @@ use std::sync::LazyLock;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
+use bedrock_tpm_tests::set_for_test;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tempfile::TempDir;
 
@@ -117,9 +117,7 @@ impl Jupyter {
         ] {
             command.env(name, self.path(folder));
         }
-        // `cargo test` sets these for the test; if the build saw them, ring and all that needs it would be built again.
-        let set_for_test = |name: &str| name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_");
-        for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(set_for_test)) {
+        for name in set_for_test() {
             command.env_remove(name);
         }
         command
