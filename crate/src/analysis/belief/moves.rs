@@ -9,11 +9,9 @@ use crate::analysis::replay::Replay;
 
 /// At most so many observations at a time are thought to have been decided otherwise.
 const LUCK_CHANGED: usize = 3;
-/// How often all that was uncertain about one of them changes, instead of a quarter.
+/// How often all that was uncertain about one of them changes, instead of a quarter: when it was decided, what it cost if it
+/// failed or what others had used, when they did, whether a rejection without a cause counted.
 const WHOLE_LUCK: f64 = 0.25;
-/// Which quarter changes: when it was decided, what it cost if it failed or what others had used, when they did, whether a
-/// rejection without a cause counted. What matters in most hypotheses changes most often.
-const QUARTERS: [u32; 10] = [0, 0, 0, 1, 1, 1, 1, 2, 3, 3];
 
 impl Belief {
     /// One Metropolis step for each particle, and how many of them were taken. The prior is uniform and the steps
@@ -35,7 +33,7 @@ impl Belief {
                     let changed = if rng.random_bool(WHOLE_LUCK) {
                         u64::MAX
                     } else {
-                        0xffff << (16 * QUARTERS[rng.random_range(0..QUARTERS.len())])
+                        0xffff << (16 * rng.random_range(0..4))
                     };
                     *luck ^= rng.random::<u64>() & changed;
                 }
