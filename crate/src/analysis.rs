@@ -41,8 +41,9 @@ use evidence::Evidence;
 use plan::{Terms, separating_probe};
 use posterior::Posterior;
 
-/// Of each sampler: enough particles that rare explanations are found for every seed.
-const EFFORT: Effort = Effort { prior: 4_000, particles: 400, moves: 5 };
+/// Of each sampler: enough particles that rare explanations are found for every seed. They are drawn anew later than those
+/// that probes are chosen by, and then move more often: for the same number of replays samplers scatter less.
+const EFFORT: Effort = Effort { prior: 6_000, particles: 600, moves: 2, renewed_below: 0.2 };
 
 /// A longer trace cannot be followed for sure: particles lose the truth in it.
 pub(crate) const MOST_REQUESTS: usize = 120;

@@ -69,7 +69,8 @@ pub struct Ranked {
 impl Ranked {
     /// The lowest rate that the intervals allow, as a share of the highest.
     pub(crate) fn sure_share(&self) -> f64 {
-        let decides = |name: &str| matches!(name, "limit" | "refill_per_s" | "window_s" | "time_constant_s");
+        let decides =
+            |name: &str| matches!(name, "limit" | "refill_per_s" | "window_s" | "time_constant_s" | "tick_s");
         let intervals = self.intervals.iter().filter(|(name, _)| decides(name));
         intervals.map(|(_, [low, high])| low / high).product()
     }

@@ -12,14 +12,11 @@ use super::prior::{Class, Point};
 use super::replay::Replay;
 use crate::{QuotaKind, Timestamp};
 
-/// Particles are drawn anew once fewer than this share of them carries the weight.
-const RESAMPLE_BELOW: f64 = 0.5;
-
 /// The prior's particles are thinned out after so many observations at the latest.
-const THINNED_AFTER: usize = 12;
+pub(super) const THINNED_AFTER: usize = 12;
 
-/// A trace of so many requests is worth twice the particles.
-pub(super) const LONG_TRACE: usize = 50;
+/// Metropolis steps that each particle tries at most after it was drawn anew, however few of them are taken.
+const MOST_STEPS: usize = 5;
 
 /// The posterior of one class, as weighted particles, and how well the class has predicted the trace so far.
 ///
@@ -56,18 +53,13 @@ pub(super) struct Effort {
     pub prior: usize,
     /// Particles once observations have narrowed them down, and they were drawn anew.
     pub particles: usize,
-    /// Metropolis steps that each particle tries after it was drawn anew, fewer once they have moved once on average.
+    /// How often each moves, on average, after they were drawn anew.
     pub moves: usize,
+    /// They are drawn anew once fewer than this share of them carries the weight.
+    pub renewed_below: f64,
 }
 
 impl Effort {
-    /// For a trace of so many requests: a long one narrows the parameters down so far that few particles come near the
-    /// truth, and its class seems less probable than it is.
-    pub(super) fn on(self, requests: usize) -> Self {
-        let times = if requests < LONG_TRACE { 1 } else { 2 };
-        Self { prior: times * self.prior, particles: times * self.particles, ..self }
-    }
-
     /// Particles of the prior and later ones: fewer for each of many classes, which are smaller.
     fn of(self, class: Class) -> (usize, usize) {
         match class.is_one_of_many() {
@@ -133,31 +125,34 @@ impl Belief {
         self.log_evidence = f64::NEG_INFINITY;
     }
 
-    /// Takes in the last of `history`; the ones before it must have been taken in already. Particles that have lost their
-    /// weight are drawn anew if the belief is `worth_it`, and then move if that is `worth_moving`.
+    /// Takes in what is new in `history`: all that has not been taken in before. Particles that have lost their weight are
+    /// then drawn anew if the belief is `worth_it`, and move if that is `worth_moving`.
     pub(super) fn update(&mut self, history: &[Evidence], worth_it: bool, worth_moving: bool) {
-        let Some(latest) = history.last() else { return };
-        let luck: Vec<u64> = self.particles.iter().map(|_| self.rng.random()).collect();
-        for ((particle, weight), luck) in self.particles.iter_mut().zip(&mut self.weights).zip(&luck) {
-            let probability = particle.replay.likelihood(latest, *luck);
-            particle.likelihood.times(probability);
-            *weight *= probability;
+        let latest = &history[self.luck.len()..];
+        let mut luck_of_all = || self.particles.iter().map(|_| self.rng.random()).collect();
+        let luck: Vec<Vec<u64>> = latest.iter().map(|_| luck_of_all()).collect();
+        for (index, (particle, weight)) in self.particles.iter_mut().zip(&mut self.weights).enumerate() {
+            for (evidence, luck) in latest.iter().zip(&luck) {
+                let probability = particle.replay.likelihood(evidence, luck[index]);
+                particle.likelihood.times(probability);
+                *weight *= probability;
+            }
         }
-        self.luck.push(luck);
+        self.luck.extend(luck);
         let total: f64 = self.weights.iter().sum();
         self.log_evidence += total.ln();
         self.weights.iter_mut().for_each(|weight| *weight /= total);
         let effective = 1.0 / self.weights.iter().map(|weight| weight.powi(2)).sum::<f64>();
         let unthinned = self.particles.len() > self.effort.of(self.class).1 && history.len() >= THINNED_AFTER;
-        if unthinned || (worth_it && effective < RESAMPLE_BELOW * self.particles.len() as f64) {
+        if unthinned || (worth_it && effective < self.effort.renewed_below * self.particles.len() as f64) {
             self.resample();
-            let moves = if worth_moving { self.effort.moves } else { 0 };
+            let wanted = if worth_moving { self.effort.moves * self.particles.len() } else { 0 };
             let mut moved = 0;
-            for _ in 0..moves {
-                moved += self.move_all(history);
-                if moved >= self.particles.len() {
+            for _ in 0..MOST_STEPS {
+                if moved >= wanted {
                     break;
                 }
+                moved += self.move_all(history);
             }
         }
         self.shares = self.share_out();

@@ -7,7 +7,7 @@ use crate::trace::mean_latency_s;
 use crate::{Candidate, Conclusion, Observation, Timestamp, Verdict};
 
 /// While searching; the announcement is checked with more particles, drawn anew.
-const SEARCH: Effort = Effort { prior: 2_000, particles: 240, moves: 5 };
+const SEARCH: Effort = Effort { prior: 2_000, particles: 240, moves: 1, renewed_below: 0.5 };
 /// The first probe is small, as a share of the quota and in tokens: it shows how large requests really are.
 const FIRST_SHARE: f64 = 0.02;
 const FIRST_AT_MOST: f64 = 200.0;
@@ -25,6 +25,8 @@ const CHALLENGES: usize = 1;
 /// It is announced if no more than this share of the doubt that is allowed is left then: samplers scatter, and a check that
 /// is repeated until one of them is sure enough would find one.
 const SCATTER: f64 = 0.5;
+/// A check is put off for at most so many probes until the search has no more doubt than that either.
+const PATIENCE: usize = 4;
 /// More samplers are asked about what is left once somebody leads.
 const CONFIRMING: usize = 2;
 /// Class probabilities are raised to these powers while challenging, and once somebody is as probable as this: or else
@@ -97,7 +99,7 @@ impl Inquiry {
         let posterior = self
             .posterior
             .get_or_insert_with(|| Posterior::new(&self.assumptions, Evidence::from(first).earliest, SEARCH));
-        observations.iter().for_each(|observation| posterior.observe(observation.into()));
+        observations.iter().for_each(|observation| posterior.observe(&[observation.into()]));
         let observed = self.observations.len();
         let is_time = |every: usize| before / every < observed / every;
         self.note_leader();
@@ -115,7 +117,7 @@ impl Inquiry {
             self.led = 0;
             self.note_leader();
         }
-        if self.led > CHALLENGES && !self.narrows_down() {
+        if self.led > CHALLENGES && self.is_worth_checking() && !self.narrows_down() {
             self.check();
         }
     }
@@ -130,7 +132,7 @@ impl Inquiry {
         let evidence = Evidence::from_observations(&self.observations);
         let seed = self.assumptions.seed.wrapping_add(self.observations.len() as u64);
         let assumptions = Assumptions { seed, ..self.assumptions.clone() };
-        let effort = if evidence.len() < LONG_SEARCH { SEARCH } else { EFFORT.on(evidence.len()) };
+        let effort = if evidence.len() < LONG_SEARCH { SEARCH } else { EFFORT };
         let anew = Posterior::of(&evidence, &assumptions, effort);
         self.posterior = self.posterior.take().map(|posterior| posterior.pooled(anew).with_effort(SEARCH));
     }
@@ -214,8 +216,7 @@ impl Inquiry {
         let evidence = Evidence::from_observations(&self.observations);
         let anew = Posterior::agreed(&evidence, &self.assumptions, EFFORT);
         let (leader, probability) = anew.candidates()[0];
-        let doubt = (1.0 - self.assumptions.confidence) * SCATTER;
-        if self.leader == Some(leader) && probability >= 1.0 - doubt {
+        if self.leader == Some(leader) && probability >= 1.0 - self.doubt() {
             if self.narrowed < NARROWING && self.is_vague(&evidence, &anew) {
                 self.narrowed += 1;
             } else {
@@ -228,6 +229,17 @@ impl Inquiry {
             self.led = 0;
             self.note_leader();
         }
+    }
+
+    /// A check is worth its price once the search has no more doubt than a check may, or does not get there.
+    fn is_worth_checking(&self) -> bool {
+        let is_stuck = self.led > CHALLENGES + PATIENCE;
+        is_stuck || self.posterior.as_ref().is_some_and(|it| it.candidates()[0].1 >= 1.0 - self.doubt())
+    }
+
+    /// What may be left of doubt in what is announced.
+    fn doubt(&self) -> f64 {
+        (1.0 - self.assumptions.confidence) * SCATTER
     }
 
     /// Requests that are missing until the quota of requests, if only that is known, should reject one.

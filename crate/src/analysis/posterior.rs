@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use super::belief::{self, Belief, Effort};
+use super::belief::{self, Belief, Effort, THINNED_AFTER};
 use super::draw::Stated;
 use super::evidence::Evidence;
 use super::prior::Class;
@@ -74,7 +74,11 @@ impl Posterior {
     pub(super) fn of(evidence: &[Evidence], assumptions: &Assumptions, effort: Effort) -> Self {
         let first = evidence.first().map_or(Timestamp::EPOCH, |evidence| evidence.earliest);
         let mut posterior = Self::new(assumptions, first, effort);
-        evidence.iter().cloned().for_each(|evidence| posterior.observe(evidence));
+        let mut seen = 0;
+        for end in stages(evidence) {
+            posterior.observe(&evidence[seen..end]);
+            seen = end;
+        }
         posterior
     }
 
@@ -91,10 +95,10 @@ impl Posterior {
         self
     }
 
-    /// Takes in one more observation, the latest.
-    pub(super) fn observe(&mut self, evidence: Evidence) {
-        self.something_else.observe(&evidence);
-        self.evidence.push(evidence);
+    /// Takes in what was observed since.
+    pub(super) fn observe(&mut self, latest: &[Evidence]) {
+        latest.iter().for_each(|evidence| self.something_else.observe(evidence));
+        self.evidence.extend_from_slice(latest);
         let evidence = &self.evidence;
         let worth_moving = worth_moving(evidence);
         let beliefs = self.beliefs.par_iter_mut().zip(&self.followed).zip(&self.at_stake);
@@ -213,6 +217,14 @@ impl Posterior {
     fn sum(&self, wanted: impl Fn(&Belief) -> bool) -> f64 {
         self.beliefs().filter(|(belief, _)| wanted(belief)).map(|(_, share)| share).sum()
     }
+}
+
+/// How much of a trace to take in at a time: one after the other, but all up to the first rejection together, for so far
+/// next to nothing is told apart.
+fn stages(evidence: &[Evidence]) -> impl Iterator<Item = usize> {
+    let first_rejected = evidence.iter().position(|evidence| evidence.outcome.is_throttled());
+    let together = (first_rejected.map_or(evidence.len(), |index| index + 1)).min(THINNED_AFTER);
+    (together..=evidence.len()).filter(|end| *end > 0)
 }
 
 /// Without a rejection nothing is told apart, and of a trace that is too long nothing is named.

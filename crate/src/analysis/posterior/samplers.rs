@@ -1,21 +1,23 @@
 use rayon::prelude::*;
 
-use super::{Posterior, worth_moving};
+use super::{Posterior, stages, worth_moving};
 use crate::Candidate;
 use crate::analysis::Assumptions;
-use crate::analysis::belief::{Belief, Effort, LONG_TRACE};
+use crate::analysis::belief::{Belief, Effort};
 use crate::analysis::evidence::Evidence;
 
 /// Enough to find out which beliefs are left.
-const SCREENING: Effort = Effort { prior: 2_000, particles: 240, moves: 5 };
+const SCREENING: Effort = Effort { prior: 2_000, particles: 240, moves: 2, renewed_below: 0.2 };
 /// Beliefs with less at stake than this after it are not.
 const LEFT: f64 = 1e-5;
 /// More samplers are asked about beliefs with more at stake than this: so many in all at least, and at most.
 const CONTENDING: f64 = 1e-4;
 const FEWEST: usize = 3;
 const MOST: usize = 8;
-/// In a long trace few samplers may all have missed the truth, and agree.
-const FEWEST_IF_LONG: usize = 6;
+/// In a trace of so many requests, which narrows the parameters down so far that few particles come near the truth, few
+/// samplers may all have missed it, and agree.
+const LONG_TRACE: usize = 50;
+const FEWEST_IF_LONG: usize = 4;
 /// Samplers agree once the leader's odds are known up to about this share.
 const AGREEMENT: f64 = 0.3;
 /// Somebody who leads may be announced.
@@ -30,12 +32,10 @@ impl Posterior {
         assumptions: &Assumptions,
         effort: Effort,
     ) -> Self {
-        let requests = evidence.len();
-        let is_long = requests >= LONG_TRACE;
+        let is_long = evidence.len() >= LONG_TRACE;
         let fewest = if is_long { FEWEST_IF_LONG } else { FEWEST };
         let screening = if is_long { effort } else { SCREENING };
-        let screened = Self::of(evidence, assumptions, screening.on(requests));
-        let mut posterior = screened.with_effort(effort.on(requests));
+        let mut posterior = Self::of(evidence, assumptions, screening).with_effort(effort);
         posterior.ask(1, |_, share| share > LEFT);
         for round in 0..=MOST - fewest {
             let (leader, probability) = posterior.candidates()[0];
@@ -67,7 +67,7 @@ impl Posterior {
             .collect();
         let evidence = &self.evidence;
         let follow = |(index, mut belief): (usize, Belief)| {
-            for end in 1..=evidence.len() {
+            for end in stages(evidence) {
                 belief.update(&evidence[..end], true, worth_moving(&evidence[..end]));
             }
             (index, belief)
