@@ -74,10 +74,8 @@ impl Posterior {
     pub(super) fn of(evidence: &[Evidence], assumptions: &Assumptions, effort: Effort) -> Self {
         let first = evidence.first().map_or(Timestamp::EPOCH, |evidence| evidence.earliest);
         let mut posterior = Self::new(assumptions, first, effort);
-        let mut seen = 0;
         for end in stages(evidence) {
-            posterior.observe(&evidence[seen..end]);
-            seen = end;
+            posterior.observe(&evidence[posterior.evidence.len()..end]);
         }
         posterior
     }
