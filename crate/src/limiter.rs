@@ -71,9 +71,9 @@ pub trait Limiter: fmt::Debug {
     /// The largest cost that would be admitted at `now`; negative after charges that did not fit.
     fn remaining(&self, now: Timestamp) -> f64;
 
-    /// From when on use still matters at `now`: what was used before has been forgotten by then. The epoch if that
+    /// From when on a use of `cost` at once still matters at `now`: before, it has been forgotten by then. The epoch if that
     /// cannot be said.
-    fn remembers_since(&self, _now: Timestamp) -> Timestamp {
+    fn remembers_since(&self, _now: Timestamp, _cost: u64) -> Timestamp {
         Timestamp::EPOCH
     }
 

@@ -153,11 +153,30 @@ proptest! {
         prop_assume!(!fades);
         let (admitted, limiter, last) = admit_all(mechanism, &steps);
         let now = last.plus_seconds(later * mechanism.ceiling() as f64 / mechanism.rate_per_s());
-        let since = limiter.remembers_since(now);
+        let since = limiter.remembers_since(now, 0);
         let mut fresh = mechanism.limiter();
         admitted.iter().filter(|(at, _)| *at >= since).for_each(|(at, cost)| fresh.charge(*at, *cost));
         let difference = (fresh.remaining(now) - limiter.remaining(now)).abs();
         prop_assert!(difference <= 1e-9 * mechanism.ceiling() as f64, "{difference} since {since:?}");
+    }
+
+    /// What others use at once, and nobody sees, matters from then on and not before.
+    #[test]
+    fn one_use_is_remembered_from_then_on_and_not_before(mechanism in mechanisms(), part in 0.0..1.0_f64) {
+        let fades = matches!(mechanism, Mechanism::SlidingCounter { .. } | Mechanism::ExponentialDecay { .. });
+        prop_assume!(!fades);
+        let cost = 1 + ((mechanism.ceiling() - 1) as f64 * part) as u64;
+        let since = mechanism.limiter().remembers_since(START, cost);
+        let missing_if_used = |at: Timestamp| {
+            let mut limiter = mechanism.limiter();
+            limiter.charge(at, cost);
+            (mechanism.ceiling() as f64 - limiter.remaining(START)) / cost as f64
+        };
+        let before = missing_if_used(since.minus_nanos(2));
+        prop_assert!(before <= 1e-6, "{before} since {since:?}");
+        let between = since.plus_nanos((START.as_nanos() - since.as_nanos()) / 2);
+        prop_assume!(between > since);
+        prop_assert!(missing_if_used(between) > 1e-6, "nothing missing since {since:?}");
     }
 
     #[test]

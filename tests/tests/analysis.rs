@@ -6,6 +6,9 @@ use bedrock_tpm_tests::validation::{Coverage, Figures, Run};
 
 const NOVA_PRO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/nova-pro-2025-07.jsonl");
 
+/// A bucket of 6 requests, refilled by 4 a minute, of which others on the account had used one just before.
+const FEW_REQUESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/few-requests.jsonl");
+
 fn probability(verdict: &Verdict, id: MechanismId) -> f64 {
     let ranked = verdict.ranked.iter().find(|ranked| ranked.mechanism == Candidate::Known(id));
     ranked.map_or(0.0, |ranked| ranked.probability)
@@ -49,6 +52,19 @@ fn probabilities_add_up_to_one() {
     let verdict = analyze(trace.observations(), &Assumptions::default());
     let total: f64 = verdict.ranked.iter().map(|ranked| ranked.probability).sum();
     assert!((total - 1.0).abs() < 1e-9, "{total}");
+}
+
+/// A bucket that seems to be full may have been used a moment ago: what looks like ticks then is none for sure.
+#[test]
+fn what_others_used_just_before_is_thought_of() {
+    let trace = Trace::load(FEW_REQUESTS).unwrap();
+    let of_seed = |seed| {
+        let assumptions = Assumptions { rpm: Some(4), seed, ..Default::default() };
+        probability(&analyze(trace.observations(), &assumptions), MechanismId::TokenBucket)
+    };
+    // Samplers of some seeds lose it all the same.
+    let found: Vec<f64> = (1..=6).map(of_seed).collect();
+    assert!(found.iter().sum::<f64>() > 6.0 * 1e-3, "{found:?}");
 }
 
 /// However improbable a mechanism is, a verdict says what it would be.

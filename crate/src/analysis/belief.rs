@@ -51,8 +51,13 @@ pub(super) struct Belief {
 pub(super) struct Effort {
     /// Particles of the prior: enough that some come near the truth.
     pub prior: usize,
-    /// Particles once observations have narrowed them down, and they were drawn anew.
-    pub particles: usize,
+    /// Observations that are replayed if each particle moves once. While the trace is short there are many particles, for the
+    /// truth is found then or lost; the longer it gets, the fewer have to follow it.
+    pub replayed: usize,
+    /// Particles, once they were drawn anew, at least.
+    pub fewest: usize,
+    /// Each of many classes, which are smaller, has this share of all that.
+    pub of_many: f64,
     /// How often each moves, on average, after they were drawn anew.
     pub moves: usize,
     /// They are drawn anew once fewer than this share of them carries the weight.
@@ -60,12 +65,19 @@ pub(super) struct Effort {
 }
 
 impl Effort {
-    /// Particles of the prior and later ones: fewer for each of many classes, which are smaller.
-    fn of(self, class: Class) -> (usize, usize) {
-        match class.is_one_of_many() {
-            true => (self.prior / 4, self.particles / 2),
-            false => (self.prior, self.particles),
-        }
+    fn of(self, class: Class) -> Self {
+        if class.is_one_of_many() { self.scaled(self.of_many) } else { self }
+    }
+
+    fn scaled(self, factor: f64) -> Self {
+        let scaled = |count: usize| (count as f64 * factor) as usize;
+        let Self { prior, replayed, fewest, .. } = self;
+        Self { prior: scaled(prior), replayed: scaled(replayed), fewest: scaled(fewest), ..self }
+    }
+
+    /// Particles that are left if they are drawn anew after so many observations.
+    fn particles(self, observations: usize) -> usize {
+        (self.replayed / observations).clamp(self.fewest, self.prior)
     }
 }
 
@@ -93,7 +105,7 @@ impl Belief {
         seed: u64,
     ) -> Self {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
-        let (prior, _) = effort.of(class);
+        let prior = effort.of(class).prior;
         let points: Vec<Point> = (0..prior).map(|_| rng.random()).collect();
         let replayed = |point| Replay::new(&class.hypothesis(kind, stated, point), first);
         let particles = points
@@ -143,10 +155,12 @@ impl Belief {
         self.log_evidence += total.ln();
         self.weights.iter_mut().for_each(|weight| *weight /= total);
         let effective = 1.0 / self.weights.iter().map(|weight| weight.powi(2)).sum::<f64>();
-        let unthinned = self.particles.len() > self.effort.of(self.class).1 && history.len() >= THINNED_AFTER;
-        if unthinned || (worth_it && effective < self.effort.renewed_below * self.particles.len() as f64) {
-            self.resample();
-            let wanted = if worth_moving { self.effort.moves * self.particles.len() } else { 0 };
+        let effort = self.effort.of(self.class);
+        let unthinned =
+            self.particles.len() > effort.particles(THINNED_AFTER) && history.len() >= THINNED_AFTER;
+        if unthinned || (worth_it && effective < effort.renewed_below * self.particles.len() as f64) {
+            self.resample(effort.particles(history.len()));
+            let wanted = if worth_moving { effort.moves * self.particles.len() } else { 0 };
             let mut moved = 0;
             for _ in 0..MOST_STEPS {
                 if moved >= wanted {
@@ -234,8 +248,7 @@ impl Belief {
     }
 
     /// Systematic resampling: each particle is kept as often as its weight says, up to rounding.
-    fn resample(&mut self) {
-        let (_, count) = self.effort.of(self.class);
+    fn resample(&mut self, count: usize) {
         let weight = 1.0 / count as f64;
         let mut position = self.rng.random::<f64>() * weight;
         let mut cumulated = 0.0;

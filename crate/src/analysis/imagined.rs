@@ -32,11 +32,16 @@ pub(super) struct Imagined {
     luck: u64,
 }
 
-/// Worlds of every group of classes that is worth a probe, as many of each group; in a group, by its shares.
-pub(super) fn imagine<'a>(beliefs: impl Iterator<Item = (&'a Belief, f64)>, sharpness: f64) -> Vec<Imagined> {
+/// Worlds of every group of classes that is worth a probe, as many of each group; in a group, by its shares. Each class is
+/// one of its own if they are to be told apart `finely`.
+pub(super) fn imagine<'a>(
+    beliefs: impl Iterator<Item = (&'a Belief, f64)>,
+    sharpness: f64,
+    finely: bool,
+) -> Vec<Imagined> {
     let mut groups: Vec<Group<'a>> = Vec::new();
     for (belief, share) in beliefs {
-        let key = (belief.kind, belief.class.group());
+        let key = (belief.kind, if finely { belief.class } else { belief.class.group() });
         match groups.iter_mut().find(|group| group.key == key) {
             Some(group) => group.beliefs.push((belief, share)),
             None => groups.push(Group { key, beliefs: vec![(belief, share)] }),

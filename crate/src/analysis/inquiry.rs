@@ -7,7 +7,8 @@ use crate::trace::mean_latency_s;
 use crate::{Candidate, Conclusion, Observation, Timestamp, Verdict};
 
 /// While searching; the announcement is checked with more particles, drawn anew.
-const SEARCH: Effort = Effort { prior: 2_000, particles: 240, moves: 1, renewed_below: 0.5 };
+const SEARCH: Effort =
+    Effort { prior: 2_000, replayed: 0, fewest: 240, of_many: 0.25, moves: 1, renewed_below: 0.5 };
 /// The first probe is small, as a share of the quota and in tokens: it shows how large requests really are.
 const FIRST_SHARE: f64 = 0.02;
 const FIRST_AT_MOST: f64 = 200.0;
@@ -122,9 +123,13 @@ impl Inquiry {
         }
     }
 
-    /// What it announces, once it is done: the same as [`analyze`](crate::analyze) finds in what was observed.
-    pub fn verdict(&self) -> Option<&Verdict> {
-        self.verdict.as_ref()
+    /// What it announces once it is done, and before what can be said so far: what [`analyze`](crate::analyze) finds in what was
+    /// observed, if the search has not found otherwise.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict.clone().unwrap_or_else(|| {
+            let evidence = Evidence::from_observations(&self.observations);
+            conclude(&self.observations, &self.assumptions, &evidence, &self.asked(&evidence))
+        })
     }
 
     /// Draws particles anew: those that were moved along may have lost the truth.
@@ -194,6 +199,7 @@ impl Inquiry {
                 rejected_count: posterior.rejected_count(),
                 scepticism: BIAS_OF_THE_BEST,
                 sharpness,
+                finely: self.narrowed > 0,
                 wait_s,
             },
         );
@@ -210,31 +216,46 @@ impl Inquiry {
         is_vague
     }
 
-    /// Asks particles drawn anew, all that an analysis has: they come to the same conclusion, or the search goes on from
-    /// what they think.
+    /// Asks particles drawn anew, all that an analysis has. If those who have been asked so far then agree, it is announced;
+    /// or else the search goes on from what they think.
     fn check(&mut self) {
         let evidence = Evidence::from_observations(&self.observations);
-        let anew = Posterior::agreed(&evidence, &self.assumptions, EFFORT);
-        let (leader, probability) = anew.candidates()[0];
-        if self.leader == Some(leader) && probability >= 1.0 - self.doubt() {
-            if self.narrowed < NARROWING && self.is_vague(&evidence, &anew) {
+        let posterior = self.asked(&evidence);
+        if self.agrees(&posterior) {
+            if self.narrowed < NARROWING && self.is_vague(&evidence, &posterior) {
                 self.narrowed += 1;
             } else {
-                let verdict = conclude(&self.observations, &self.assumptions, &evidence, &anew);
+                let verdict = conclude(&self.observations, &self.assumptions, &evidence, &posterior);
                 self.verdict = Some(verdict).filter(|it| it.verdict != Conclusion::Inconclusive);
             }
         }
+        self.posterior = Some(posterior.with_effort(SEARCH));
         if self.verdict.is_none() {
-            self.posterior = Some(anew.with_effort(SEARCH));
             self.led = 0;
             self.note_leader();
         }
     }
 
+    /// What an analysis finds, and the search as one more sampler: in a long trace few samplers find the truth that it has
+    /// followed, and what one has lost is not lost for good.
+    fn asked(&self, evidence: &[Evidence]) -> Posterior {
+        let anew = Posterior::agreed(evidence, &self.assumptions, EFFORT);
+        match self.posterior.clone() {
+            Some(followed) => followed.as_one().pooled(anew),
+            None => anew,
+        }
+    }
+
+    /// Whether the leader may be announced, by what a posterior thinks of it.
+    fn agrees(&self, posterior: &Posterior) -> bool {
+        let (leader, probability) = posterior.candidates()[0];
+        self.leader == Some(leader) && probability >= 1.0 - self.doubt()
+    }
+
     /// A check is worth its price once the search has no more doubt than a check may, or does not get there.
     fn is_worth_checking(&self) -> bool {
         let is_stuck = self.led > CHALLENGES + PATIENCE;
-        is_stuck || self.posterior.as_ref().is_some_and(|it| it.candidates()[0].1 >= 1.0 - self.doubt())
+        is_stuck || self.posterior.as_ref().is_some_and(|posterior| self.agrees(posterior))
     }
 
     /// What may be left of doubt in what is announced.

@@ -155,7 +155,7 @@ impl Doubling {
     fn after(self, now: Timestamp, before: Aftermath, limiter: &AnyLimiter) -> Aftermath {
         let (since, length_s) = match now < before.until {
             true => (before.since, before.until.seconds_since(before.since)),
-            false => (limiter.remembers_since(now), self.window_s),
+            false => (limiter.remembers_since(now, 0), self.window_s),
         };
         Aftermath { since, until: since.plus_seconds((2.0 * length_s).min(self.longest_s)), ..before }
     }

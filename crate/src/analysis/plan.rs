@@ -74,6 +74,8 @@ pub(super) struct Terms {
     pub scepticism: f64,
     /// Class probabilities are raised to this power: below 1, to challenge the leader.
     pub sharpness: f64,
+    /// Whether to tell apart what is the same mechanism with other periods, too.
+    pub finely: bool,
     /// The longest wait, in seconds.
     pub wait_s: f64,
 }
@@ -99,7 +101,7 @@ impl Choice {
 
 /// The probe that tells most for its cost, looking some probes ahead.
 pub(super) fn next_probe(posterior: &Posterior, terms: &Terms) -> Probe {
-    let imagined = imagine(posterior.beliefs(), terms.sharpness);
+    let imagined = imagine(posterior.beliefs(), terms.sharpness, terms.finely);
     let mut choices: Vec<Choice> = moments::usual(terms.from, &DELAYS_S)
         .chain(moments::returns(&imagined, terms.decided(terms.from)).map(|at| terms.left(at)))
         .filter(|at| at.seconds_since(terms.from) <= terms.wait_s)
@@ -147,7 +149,10 @@ pub(super) fn separating_probe(
     let worlds: [Vec<Imagined>; 2] = rivals.map(|rival| {
         let share = posterior.of_candidate(rival).map(|(_, share)| share).sum::<f64>().max(f64::MIN_POSITIVE);
         let beliefs = posterior.of_candidate(rival).map(|(belief, own)| (belief, own / share));
-        imagine(beliefs, 1.0).into_iter().map(|one| one.of_class(usize::from(rival != rivals[0]))).collect()
+        imagine(beliefs, 1.0, false)
+            .into_iter()
+            .map(|one| one.of_class(usize::from(rival != rivals[0])))
+            .collect()
     });
     let imagined: Vec<Imagined> = worlds.concat();
     let choices =
@@ -176,6 +181,7 @@ impl Terms {
             rejected_count: 0.0,
             scepticism: BIAS,
             sharpness: 1.0,
+            finely: false,
             wait_s: f64::INFINITY,
         }
     }

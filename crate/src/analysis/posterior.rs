@@ -87,6 +87,12 @@ impl Posterior {
         self
     }
 
+    /// The same, as if it were what one sampler has found.
+    pub(super) fn as_one(mut self) -> Self {
+        self.beliefs.iter_mut().for_each(|(belief, _)| belief.count_as_one());
+        self
+    }
+
     /// The same, to be followed with other effort.
     pub(super) fn with_effort(mut self, effort: Effort) -> Self {
         self.beliefs.iter_mut().for_each(|(belief, _)| belief.effort = effort);

@@ -161,20 +161,20 @@ impl Replay {
         (probability, was_too_much)
     }
 
-    /// Charges what others have used since they were last watched, about `one` at a time: where it matters when each of their
-    /// requests lapses, at times of their own.
+    /// Charges what others have used since they were last watched: at some time since then where that matters, and about `one`
+    /// at a time where each of their requests lapses by itself.
     fn charge_others(&mut self, used: f64, one: f64, phase: f64) {
         let unwatched_s = self.now.seconds_since(self.unwatched_from);
         let used = used.round().max(0.0) as u64;
-        let parts = match self.first.limiter {
+        let (parts, spread_s) = match self.first.limiter {
             AnyLimiter::SlidingLog(_) | AnyLimiter::SlidingCounter(_) => {
-                ((used as f64 / one).round() as u64).clamp(1, MOST_PARTS)
+                (((used as f64 / one).round() as u64).clamp(1, MOST_PARTS), unwatched_s)
             }
-            _ => 1,
+            AnyLimiter::TokenBucket(_) | AnyLimiter::SteppedBucket(_) => (1, unwatched_s),
+            _ => (1, 0.0),
         };
         for part in 0..parts {
-            let ago_s =
-                if parts == 1 { 0.0 } else { unwatched_s * (1.0 - (part as f64 + phase) / parts as f64) };
+            let ago_s = spread_s * (1.0 - (part as f64 + phase) / parts as f64);
             let cost = used * (part + 1) / parts - used * part / parts;
             if cost > 0 {
                 self.charge_first(self.now.plus_seconds(-ago_s), cost);
@@ -270,7 +270,7 @@ impl Replay {
         if self.others.use_per_s == 0.0 {
             return;
         }
-        let since = self.first.limiter.remembers_since(self.now);
+        let since = self.first.limiter.remembers_since(self.now, self.others.request_cost);
         self.unwatched_from = self.unwatched_from.max(since);
         let from = match self.oddity.next_begins_from(self.aftermath) {
             None if matches!(self.first.limiter, AnyLimiter::AnchoredWindow(_)) => {

@@ -61,7 +61,7 @@ impl Limiter for AnchoredWindow {
         self.limit as f64 - self.used_at(now) as f64
     }
 
-    fn remembers_since(&self, now: Timestamp) -> Timestamp {
+    fn remembers_since(&self, now: Timestamp, _cost: u64) -> Timestamp {
         let longest = now.minus_nanos(self.window);
         match (self.start, self.end()) {
             (Some(start), _) if self.is_open(now) => start,

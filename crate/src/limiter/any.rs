@@ -56,7 +56,7 @@ impl Limiter for AnyLimiter {
         each!(self, limiter => limiter.remaining(now))
     }
 
-    fn remembers_since(&self, now: Timestamp) -> Timestamp {
-        each!(self, limiter => limiter.remembers_since(now))
+    fn remembers_since(&self, now: Timestamp, cost: u64) -> Timestamp {
+        each!(self, limiter => limiter.remembers_since(now, cost))
     }
 }

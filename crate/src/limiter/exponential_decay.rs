@@ -60,7 +60,7 @@ impl Limiter for ExponentialDecay {
     }
 
     /// Nothing is ever forgotten, but what was used a time constant ago counts for a third and is neglected.
-    fn remembers_since(&self, now: Timestamp) -> Timestamp {
+    fn remembers_since(&self, now: Timestamp, _cost: u64) -> Timestamp {
         now.plus_seconds(-self.time_constant_s)
     }
 }

@@ -58,7 +58,7 @@ impl Limiter for FixedWindow {
         self.limit as f64 - self.used_at(now) as f64
     }
 
-    fn remembers_since(&self, now: Timestamp) -> Timestamp {
+    fn remembers_since(&self, now: Timestamp, _cost: u64) -> Timestamp {
         self.end_at(now).minus_nanos(self.window)
     }
 }

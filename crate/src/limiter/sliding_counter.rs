@@ -92,7 +92,7 @@ impl Limiter for SlidingCounter {
     }
 
     /// What was used a window's length ago counts for as much as half of it, on average: earlier use is neglected.
-    fn remembers_since(&self, now: Timestamp) -> Timestamp {
+    fn remembers_since(&self, now: Timestamp, _cost: u64) -> Timestamp {
         now.minus_nanos(self.window)
     }
 }

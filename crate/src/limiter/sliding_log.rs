@@ -90,7 +90,7 @@ impl Limiter for SlidingLog {
         self.limit as f64 - self.used_at(now) as f64
     }
 
-    fn remembers_since(&self, now: Timestamp) -> Timestamp {
+    fn remembers_since(&self, now: Timestamp, _cost: u64) -> Timestamp {
         now.minus_nanos(self.window)
     }
 }

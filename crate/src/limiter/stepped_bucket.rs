@@ -62,8 +62,9 @@ impl Limiter for SteppedBucket {
         (self.level + self.ticks_until(now) as f64 * self.per_tick).min(self.capacity)
     }
 
-    fn remembers_since(&self, now: Timestamp) -> Timestamp {
+    fn remembers_since(&self, now: Timestamp, cost: u64) -> Timestamp {
         let full = self.remaining(now) >= self.capacity;
-        if full { self.next_after(now).minus_nanos(self.tick) } else { Timestamp::EPOCH }
+        let ticks = (cost as f64 / self.per_tick).ceil().max(1.0) as i64;
+        if full { self.next_after(now).minus_nanos(ticks * self.tick) } else { Timestamp::EPOCH }
     }
 }

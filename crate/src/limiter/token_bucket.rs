@@ -52,7 +52,8 @@ impl Limiter for TokenBucket {
         (self.level + elapsed * self.refill_per_s).min(self.capacity)
     }
 
-    fn remembers_since(&self, now: Timestamp) -> Timestamp {
-        if self.remaining(now) >= self.capacity { now } else { Timestamp::EPOCH }
+    fn remembers_since(&self, now: Timestamp, cost: u64) -> Timestamp {
+        let full = self.remaining(now) >= self.capacity;
+        if full { now.plus_seconds(-(cost as f64) / self.refill_per_s) } else { Timestamp::EPOCH }
     }
 }

@@ -49,31 +49,31 @@ impl Adaptive {
         let mut inquiry = Inquiry::new(tester.assumptions(), tester.largest_probe());
         tester.trace().observations().chunks(1).for_each(|observation| inquiry.observe(observation));
         let mut pace = Pace::new(tester.clock());
-        loop {
+        let mut may_go_on = true;
+        while may_go_on {
             let (phase, probe) = match pace.think(|from| inquiry.next(from)) {
                 Next::Search(probe) => ("search", probe),
                 Next::Challenge(probe) => ("challenge", probe),
-                Next::Done => {
-                    if let Some(verdict) = inquiry.verdict() {
-                        tester.found(verdict.clone());
-                    }
-                    return Ok(());
-                }
+                Next::Done => break,
             };
             if probe.at > self.deadline || tester.trace().observations().len() >= MOST_REQUESTS {
-                return tester.give_up_unanswered();
+                tester.give_up_unanswered()?;
+                break;
             }
             tester.begin_phase(phase);
             let send = async |tester: &mut BedrockTpmTester| tester.make_bedrock_request(probe.tokens).await;
             let mut observed = Vec::new();
             for _ in 0..probe.times {
-                let Some(observation) = send_at(probe.at, tester, send).await? else { return Ok(()) };
-                observed.push(observation);
-                if observed.last().is_some_and(|latest| latest.outcome().is_throttled()) {
+                let observation = send_at(probe.at, tester, send).await?;
+                may_go_on = observation.is_some();
+                observed.extend(observation);
+                if !may_go_on || observed.last().is_some_and(|latest| latest.outcome().is_throttled()) {
                     break;
                 }
             }
             inquiry.observe(&observed);
         }
+        tester.found(inquiry.verdict());
+        Ok(())
     }
 }

@@ -38,6 +38,11 @@ impl Belief {
         }
     }
 
+    /// What it has found counts as much as what one sampler does.
+    pub(in crate::analysis) fn count_as_one(&mut self) {
+        (self.samplers, self.squares) = (1.0, 1.0);
+    }
+
     pub(in crate::analysis) fn samplers(&self) -> f64 {
         self.samplers
     }

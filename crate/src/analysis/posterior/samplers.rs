@@ -7,7 +7,8 @@ use crate::analysis::belief::{Belief, Effort};
 use crate::analysis::evidence::Evidence;
 
 /// Enough to find out which beliefs are left.
-const SCREENING: Effort = Effort { prior: 2_000, particles: 240, moves: 2, renewed_below: 0.2 };
+const SCREENING: Effort =
+    Effort { prior: 2_000, replayed: 0, fewest: 240, of_many: 0.25, moves: 2, renewed_below: 0.2 };
 /// Beliefs with less at stake than this after it are not.
 const LEFT: f64 = 1e-5;
 /// More samplers are asked about beliefs with more at stake than this: so many in all at least, and at most.
@@ -32,9 +33,9 @@ impl Posterior {
         assumptions: &Assumptions,
         effort: Effort,
     ) -> Self {
-        let is_long = evidence.len() >= LONG_TRACE;
+        let is_long = evidence.len() >= LONG_TRACE && worth_moving(evidence);
         let fewest = if is_long { FEWEST_IF_LONG } else { FEWEST };
-        let screening = if is_long { effort } else { SCREENING };
+        let screening = if is_long { Effort { of_many: SCREENING.of_many, ..effort } } else { SCREENING };
         let mut posterior = Self::of(evidence, assumptions, screening).with_effort(effort);
         posterior.ask(1, |_, share| share > LEFT);
         for round in 0..=MOST - fewest {
