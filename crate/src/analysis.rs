@@ -44,7 +44,7 @@ use posterior::Posterior;
 /// Of each sampler: enough particles that rare explanations are found for every seed. They are drawn anew later than those
 /// that probes are chosen by, and then move more often: for the same number of replays samplers scatter less.
 const EFFORT: Effort =
-    Effort { prior: 6_000, replayed: 10_000, fewest: 400, of_many: 1.0, moves: 2, renewed_below: 0.2 };
+    Effort { prior: 6_000, replayed: 8_000, fewest: 400, of_many: 0.5, moves: 2, renewed_below: 0.2 };
 
 /// A longer trace cannot be followed for sure: particles lose the truth in it.
 pub(crate) const MOST_REQUESTS: usize = 120;
