@@ -8,7 +8,7 @@ use crate::{Candidate, Conclusion, Observation, Timestamp, Verdict};
 
 /// While searching; the announcement is checked with more particles, drawn anew.
 const SEARCH: Effort =
-    Effort { prior: 2_000, replayed: 0, fewest: 240, of_many: 0.25, moves: 1, renewed_below: 0.5 };
+    Effort { prior: 2_000, replayed: 3_000, fewest: 240, of_many: 0.25, moves: 1, renewed_below: 0.5 };
 /// The first probe is small, as a share of the quota and in tokens: it shows how large requests really are.
 const FIRST_SHARE: f64 = 0.02;
 const FIRST_AT_MOST: f64 = 200.0;

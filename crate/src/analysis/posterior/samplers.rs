@@ -8,7 +8,7 @@ use crate::analysis::evidence::Evidence;
 
 /// Enough to find out which beliefs are left.
 const SCREENING: Effort =
-    Effort { prior: 2_000, replayed: 0, fewest: 240, of_many: 0.25, moves: 2, renewed_below: 0.2 };
+    Effort { prior: 2_000, replayed: 3_000, fewest: 240, of_many: 0.25, moves: 2, renewed_below: 0.2 };
 /// Beliefs with less at stake than this after it are not.
 const LEFT: f64 = 1e-5;
 /// More samplers are asked about beliefs with more at stake than this: so many in all at least, and at most.
