@@ -241,7 +241,7 @@ impl Inquiry {
     fn asked(&self, evidence: &[Evidence]) -> Posterior {
         let anew = Posterior::agreed(evidence, &self.assumptions, EFFORT);
         match self.posterior.clone() {
-            Some(followed) => followed.as_one().pooled(anew),
+            Some(followed) => followed.counted_as_one().pooled(anew),
             None => anew,
         }
     }

@@ -88,7 +88,7 @@ impl Posterior {
     }
 
     /// The same, as if it were what one sampler has found.
-    pub(super) fn as_one(mut self) -> Self {
+    pub(super) fn counted_as_one(mut self) -> Self {
         self.beliefs.iter_mut().for_each(|(belief, _)| belief.count_as_one());
         self
     }
