@@ -65,12 +65,10 @@ pub(super) struct Effort {
 }
 
 impl Effort {
+    /// The effort that a belief in `class` is worth.
     fn of(self, class: Class) -> Self {
-        if class.is_one_of_many() { self.scaled(self.of_many) } else { self }
-    }
-
-    fn scaled(self, factor: f64) -> Self {
-        let scaled = |count: usize| (count as f64 * factor) as usize;
+        let share = if class.is_one_of_many() { self.of_many } else { 1.0 };
+        let scaled = |count: usize| (count as f64 * share) as usize;
         let Self { prior, replayed, fewest, .. } = self;
         Self { prior: scaled(prior), replayed: scaled(replayed), fewest: scaled(fewest), ..self }
     }

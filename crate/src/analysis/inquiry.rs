@@ -128,7 +128,7 @@ impl Inquiry {
     pub fn verdict(&self) -> Verdict {
         self.verdict.clone().unwrap_or_else(|| {
             let evidence = Evidence::from_observations(&self.observations);
-            conclude(&self.observations, &self.assumptions, &evidence, &self.asked(&evidence))
+            self.concluded(&evidence, &self.asked(&evidence, self.posterior.clone()))
         })
     }
 
@@ -220,12 +220,13 @@ impl Inquiry {
     /// or else the search goes on from what they think.
     fn check(&mut self) {
         let evidence = Evidence::from_observations(&self.observations);
-        let posterior = self.asked(&evidence);
+        let followed = self.posterior.take();
+        let posterior = self.asked(&evidence, followed);
         if self.agrees(&posterior) {
             if self.narrowed < NARROWING && self.is_vague(&evidence, &posterior) {
                 self.narrowed += 1;
             } else {
-                let verdict = conclude(&self.observations, &self.assumptions, &evidence, &posterior);
+                let verdict = self.concluded(&evidence, &posterior);
                 self.verdict = Some(verdict).filter(|it| it.verdict != Conclusion::Inconclusive);
             }
         }
@@ -236,11 +237,15 @@ impl Inquiry {
         }
     }
 
-    /// What an analysis finds, and the search as one more sampler: in a long trace few samplers find the truth that it has
-    /// followed, and what one has lost is not lost for good.
-    fn asked(&self, evidence: &[Evidence]) -> Posterior {
+    fn concluded(&self, evidence: &[Evidence], posterior: &Posterior) -> Verdict {
+        conclude(&self.observations, &self.assumptions, evidence, posterior)
+    }
+
+    /// What an analysis finds, and what the search has `followed` as one more sampler: in a long trace few samplers find the
+    /// truth that it has followed, and what one has lost is not lost for good.
+    fn asked(&self, evidence: &[Evidence], followed: Option<Posterior>) -> Posterior {
         let anew = Posterior::agreed(evidence, &self.assumptions, EFFORT);
-        match self.posterior.clone() {
+        match followed {
             Some(followed) => followed.counted_as_one().pooled(anew),
             None => anew,
         }
