@@ -62,9 +62,9 @@ fn what_others_used_just_before_is_thought_of() {
         let assumptions = Assumptions { rpm: Some(4), seed, ..Default::default() };
         probability(&analyze(trace.observations(), &assumptions), MechanismId::TokenBucket)
     };
-    // Samplers of some seeds lose it all the same.
     let found: Vec<f64> = (1..=6).map(of_seed).collect();
-    assert!(found.iter().sum::<f64>() > 6.0 * 1e-3, "{found:?}");
+    // Samplers of one seed or another may lose it all the same; without this, those of most do.
+    assert!(found.iter().filter(|probability| **probability > 1e-3).count() >= 5, "{found:?}");
 }
 
 /// However improbable a mechanism is, a verdict says what it would be.
