@@ -26,7 +26,8 @@ const CHALLENGES: usize = 1;
 /// It is announced if no more than this share of the doubt that is allowed is left then: samplers scatter, and a check that
 /// is repeated until one of them is sure enough would find one.
 const SCATTER: f64 = 0.5;
-/// A check is put off for at most so many probes until the search has no more doubt than that either.
+/// A check is put off for at most so many probes until the search has no more doubt than that either; for as many more after
+/// each that found too much: the search knows by then what checks find.
 const PATIENCE: usize = 4;
 /// More samplers are asked about what is left once somebody leads.
 const CONFIRMING: usize = 2;
@@ -59,6 +60,8 @@ pub struct Inquiry {
     posterior: Option<Posterior>,
     leader: Option<Candidate>,
     led: usize,
+    /// How many checks found too much doubt, or too little to act upon.
+    failed: usize,
     /// How many of its probes were to narrow down what is known of the leader.
     narrowed: usize,
     verdict: Option<Verdict>,
@@ -86,6 +89,7 @@ impl Inquiry {
             posterior: None,
             leader: None,
             led: 0,
+            failed: 0,
             narrowed: 0,
             verdict: None,
         }
@@ -232,6 +236,7 @@ impl Inquiry {
         }
         self.posterior = Some(posterior.with_effort(SEARCH));
         if self.verdict.is_none() {
+            self.failed += 1;
             self.led = 0;
             self.note_leader();
         }
@@ -259,7 +264,7 @@ impl Inquiry {
 
     /// A check is worth its price once the search has no more doubt than a check may, or does not get there.
     fn is_worth_checking(&self) -> bool {
-        let is_stuck = self.led > CHALLENGES + PATIENCE;
+        let is_stuck = self.led > CHALLENGES + PATIENCE * (1 + self.failed);
         is_stuck || self.posterior.as_ref().is_some_and(|posterior| self.agrees(posterior))
     }
 

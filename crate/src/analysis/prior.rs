@@ -46,9 +46,9 @@ const BANS: f64 = 0.002;
 /// How often a rejection has a window last twice as long, as against the same.
 const DOUBLES: f64 = 0.002;
 /// How often the limit is lower in every other period, as against the same.
-const SHIFTS: f64 = 0.003;
+const SHIFTS: f64 = 0.012;
 /// How often admission is left to chance, as against the same.
-const AT_RANDOM: f64 = 0.001;
+const AT_RANDOM: f64 = 0.004;
 
 /// A family of hypotheses that share a mechanism and what it answers to the clock question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
