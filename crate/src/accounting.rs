@@ -13,13 +13,12 @@ mod rules;
 pub use finding::{Accounting, Finding};
 pub(crate) use plan::{Probe, Terms};
 
-use crate::pairing::unpaired;
+use crate::pairing::{PAIRING, unpaired};
 use crate::{Assumptions, Binding, Conclusion, Mechanism, Observation, QuotaKind, Spent, Verdict, analyze};
 use belief::Belief;
 use ledger::Entry;
 
-/// The phase, in a trace, whose requests measure the accounting. The mechanism is judged by the others: with outputs of
-/// unknown cost these would confound it.
+/// The phase, in a trace, whose requests measure the accounting.
 pub(crate) const ACCOUNTING: &str = "accounting";
 
 /// What the observations show about the accounting of the quota whose mechanism `verdict` names.
@@ -35,13 +34,28 @@ pub fn account(observations: &[Observation], verdict: &Verdict, assumptions: &As
 /// The verdict on the mechanism and, if a trace has requests that measure it, the accounting. Requests that were shared
 /// with another target are left out.
 pub fn analyze_all(observations: &[Observation], assumptions: &Assumptions) -> (Verdict, Option<Accounting>) {
+    findings(observations, assumptions, |of_mechanism| analyze(of_mechanism, assumptions))
+}
+
+/// As [`analyze_all`], where `judge` says what those observations show that are about the mechanism.
+pub(crate) fn findings(
+    observations: &[Observation],
+    assumptions: &Assumptions,
+    judge: impl FnOnce(&[Observation]) -> Verdict,
+) -> (Verdict, Option<Accounting>) {
     let of_one = unpaired(observations);
-    let of_mechanism: Vec<_> = of_one.iter().filter(|o| o.phase != ACCOUNTING).cloned().collect();
-    let mut verdict = analyze(&of_mechanism, assumptions);
+    let of_mechanism: Vec<_> = of_one.iter().filter(|o| is_about_mechanism(o)).cloned().collect();
+    let mut verdict = judge(&of_mechanism);
     verdict.spent = Spent::of(observations);
     let is_measured = of_mechanism.len() < of_one.len();
     let accounting = is_measured.then(|| account(&of_one, &verdict, assumptions));
     (verdict, accounting)
+}
+
+/// Whether the mechanism is judged by an observation: with outputs of unknown cost, or another target's requests, it would not
+/// be.
+pub(crate) fn is_about_mechanism(observation: &Observation) -> bool {
+    observation.phase != ACCOUNTING && observation.phase != PAIRING
 }
 
 /// Follows a measurement of the accounting, and says what to send next.

@@ -82,6 +82,8 @@ pub struct BedrockTpmTester {
     settings: Settings,
     trace: Trace,
     /// What the trace shows, until it grows.
+    /// What was found out about the mechanism while it was measured.
+    found: Option<Verdict>,
     findings: OnceLock<(Verdict, Option<Accounting>)>,
     phase: String,
     scheduled: Option<Timestamp>,

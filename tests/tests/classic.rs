@@ -31,9 +31,11 @@ fn answer_to(id: MechanismId) -> ClockAnswer {
     }
 }
 
-/// "Absolute" or "relative" is never given 0.95 or more where it is false, and no wrong mechanism is named.
-async fn is_honest_about(id: MechanismId) -> Result<()> {
+/// "Absolute" or "relative" is never given 0.95 or more where it is false, and no wrong mechanism is named. Answers to the clock
+/// question, by seed.
+async fn is_honest_about(id: MechanismId) -> Result<Vec<ClockAnswer>> {
     let truth = answer_to(id);
+    let mut answers = Vec::new();
     for seed in 1..=SEEDS {
         let verdict = verdict_of(Mechanism::per_minute(id, TPM), seed).await?;
         let said = format!("{id}, seed {seed}: {verdict}");
@@ -44,38 +46,42 @@ async fn is_honest_about(id: MechanismId) -> Result<()> {
         assert_eq!(verdict.binding.id(), "tokens", "{said}");
         let truth_in = verdict.ranked.iter().find(|ranked| ranked.mechanism.id() == id.id());
         assert!(truth_in.is_some_and(|ranked| ranked.probability > 0.05), "{said}");
+        answers.push(verdict.clock_question);
     }
-    Ok(())
+    Ok(answers)
 }
 
 #[tokio::test(start_paused = true)]
 async fn fixed_window() -> Result<()> {
-    is_honest_about(MechanismId::FixedWindow).await
+    is_honest_about(MechanismId::FixedWindow).await.map(drop)
 }
 
 #[tokio::test(start_paused = true)]
 async fn anchored_window() -> Result<()> {
-    is_honest_about(MechanismId::AnchoredWindow).await
+    is_honest_about(MechanismId::AnchoredWindow).await.map(drop)
 }
 
 #[tokio::test(start_paused = true)]
 async fn sliding_log() -> Result<()> {
-    is_honest_about(MechanismId::SlidingLog).await
+    is_honest_about(MechanismId::SlidingLog).await.map(drop)
 }
 
 #[tokio::test(start_paused = true)]
 async fn sliding_counter() -> Result<()> {
-    is_honest_about(MechanismId::SlidingCounter).await
+    is_honest_about(MechanismId::SlidingCounter).await.map(drop)
 }
 
+/// What the protocol is worth: a bucket is told from every window.
 #[tokio::test(start_paused = true)]
-async fn token_bucket() -> Result<()> {
-    is_honest_about(MechanismId::TokenBucket).await
+async fn a_token_bucket_is_known_to_be_neither() -> Result<()> {
+    let answers = is_honest_about(MechanismId::TokenBucket).await?;
+    assert_eq!(answers, [ClockAnswer::Neither; SEEDS as usize]);
+    Ok(())
 }
 
 #[tokio::test(start_paused = true)]
 async fn stepped_bucket() -> Result<()> {
-    is_honest_about(MechanismId::SteppedBucket).await
+    is_honest_about(MechanismId::SteppedBucket).await.map(drop)
 }
 
 /// The published rule reads only the status at :05, and calls a window of another phase absolute or relative.
@@ -86,16 +92,6 @@ async fn a_window_of_another_phase_is_neither() -> Result<()> {
         let verdict = verdict_of(mechanism, seed).await?;
         assert!(verdict.probability_absolute < 0.95, "offset {}: {verdict}", 2.8 * seed as f64);
         assert!(verdict.probability_relative < 0.95, "offset {}: {verdict}", 2.8 * seed as f64);
-    }
-    Ok(())
-}
-
-/// What the protocol is worth: a bucket is told from every window.
-#[tokio::test(start_paused = true)]
-async fn a_token_bucket_is_known_to_be_neither() -> Result<()> {
-    for seed in 1..=SEEDS {
-        let verdict = verdict_of(Mechanism::per_minute(MechanismId::TokenBucket, TPM), seed).await?;
-        assert_eq!(verdict.clock_question, ClockAnswer::Neither, "seed {seed}: {verdict}");
     }
     Ok(())
 }

@@ -12,12 +12,18 @@ pub(super) struct Enforced {
     pub ceiling: u64,
     /// Width of the edge between fitting and not, in tokens.
     pub edge: f64,
+    pub is_level: bool,
 }
 
 impl Enforced {
     pub(super) fn new((kind, mechanism): (QuotaKind, Mechanism)) -> Self {
-        let ceiling = mechanism.ceiling();
-        Self { kind, limiter: mechanism.limiter(), ceiling, edge: noise::edge(mechanism) }
+        Self {
+            kind,
+            limiter: mechanism.limiter(),
+            ceiling: mechanism.ceiling(),
+            edge: noise::edge(mechanism),
+            is_level: mechanism.is_level(),
+        }
     }
 
     pub(super) fn is_full(&self, now: Timestamp) -> bool {

@@ -96,6 +96,11 @@ impl Imagined {
         Self { class, ..self }
     }
 
+    /// Whether what was used comes back at a rate.
+    pub(super) fn is_level(&self) -> bool {
+        self.first.is_level
+    }
+
     pub(super) fn fits(&self, at: Timestamp, tokens: u64) -> bool {
         self.room(at) >= tokens as f64
     }

@@ -98,15 +98,7 @@ pub(super) fn outcome_probability(fits: bool, admitted: bool) -> f64 {
 
 /// Width of the edge between fitting and not, in tokens.
 pub(super) fn edge(mechanism: Mechanism) -> f64 {
-    let share = match mechanism {
-        Mechanism::TokenBucket { .. }
-        | Mechanism::SteppedBucket { .. }
-        | Mechanism::ExponentialDecay { .. } => EDGE_OF_LEVELS,
-        Mechanism::FixedWindow { .. }
-        | Mechanism::AnchoredWindow { .. }
-        | Mechanism::SlidingLog { .. }
-        | Mechanism::SlidingCounter { .. } => EDGE_OF_WINDOWS,
-    };
+    let share = if mechanism.is_level() { EDGE_OF_LEVELS } else { EDGE_OF_WINDOWS };
     share * mechanism.ceiling() as f64
 }
 

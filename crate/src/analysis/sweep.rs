@@ -4,6 +4,9 @@ use crate::Timestamp;
 
 /// What a probe tells about the rest of a hypothesis, its limit say, counts this much of what it tells about the class.
 const PARAMETERS_COUNT: f64 = 0.01;
+/// As much, where what was used comes back at a rate: one such mechanism is told from another by how the rate changes, and
+/// without knowing it well each rejection only makes it a little lower.
+const RATES_COUNT: f64 = 0.05;
 
 /// The size at which an outcome tells most for its cost, at one instant.
 #[derive(Clone, Copy, Debug)]
@@ -64,11 +67,17 @@ struct Room {
     tokens: f64,
     weight: f64,
     class: usize,
+    is_level: bool,
 }
 
 /// The rooms of all worlds, in their order.
 fn rooms<'a>(imagined: impl IntoIterator<Item = &'a Imagined>, at: Timestamp) -> Vec<Room> {
-    let room = |one: &Imagined| Room { tokens: one.room(at), weight: one.weight, class: one.class };
+    let room = |one: &Imagined| Room {
+        tokens: one.room(at),
+        weight: one.weight,
+        class: one.class,
+        is_level: one.is_level(),
+    };
     imagined.into_iter().map(room).collect()
 }
 
@@ -88,7 +97,9 @@ struct OfClass {
     all: f64,
     admitted: f64,
     count: u32,
-    /// What the class does not tell of the outcome, in nats times its share; `None` since that has changed.
+    is_level: bool,
+    /// What the class does not tell of the outcome and is not worth telling, in nats times its share; `None` since that has
+    /// changed.
     untold: Option<f64>,
 }
 
@@ -97,8 +108,10 @@ impl Tally {
         let classes = 1 + rooms.iter().map(|room| room.class).max().unwrap_or(0);
         let mut classes = vec![OfClass::default(); classes];
         for room in rooms {
-            classes[room.class].all += room.weight;
-            classes[room.class].count += 1;
+            let class = &mut classes[room.class];
+            class.all += room.weight;
+            class.count += 1;
+            class.is_level |= room.is_level;
         }
         let total = classes.iter().map(|class| class.all).sum();
         Self { total, admitted: 0.0, classes, outcomes: Outcomes::new(), scepticism }
@@ -119,16 +132,19 @@ impl Tally {
         let share = self.admitted / total;
         let overall = outcomes.entropy(share);
         let mut untold = |class: &mut OfClass| {
-            let OfClass { all, admitted, count, .. } = *class;
+            let OfClass { all, admitted, count, is_level, .. } = *class;
             let worked_out = || {
+                let fits = admitted / all;
                 let bias = if admitted > 0.0 && admitted < all { scepticism / f64::from(count) } else { 0.0 };
-                all / total * (outcomes.entropy(admitted / all) + bias)
+                let counts = if is_level { RATES_COUNT } else { PARAMETERS_COUNT };
+                let entropy = outcomes.entropy(fits);
+                let of_parameters = entropy - outcomes.noise(fits);
+                all / total * (entropy + bias - counts * of_parameters)
             };
             *class.untold.get_or_insert_with(worked_out)
         };
         let within: f64 = self.classes.iter_mut().filter(|class| class.all > 0.0).map(&mut untold).sum();
-        let noise = share * outcomes.of_fitting + (1.0 - share) * outcomes.of_not_fitting;
-        (overall - within + PARAMETERS_COUNT * (overall - noise), outcomes.admitted(share))
+        (overall - within, outcomes.admitted(share))
     }
 }
 
@@ -152,6 +168,11 @@ impl Outcomes {
     fn admitted(&self, fits: f64) -> f64 {
         let [if_fits, if_not] = self.passes;
         fits * if_fits + (1.0 - fits) * if_not
+    }
+
+    /// The entropy that is left once it is known whether it fits.
+    fn noise(&self, fits: f64) -> f64 {
+        fits * self.of_fitting + (1.0 - fits) * self.of_not_fitting
     }
 
     fn entropy(&self, fits: f64) -> f64 {

@@ -181,6 +181,11 @@ impl Mechanism {
         self.ceiling() as f64 / self.rate_per_s()
     }
 
+    /// Whether it knows no more than a level that falls: what was used comes back at a rate, whenever it was used.
+    pub(crate) fn is_level(&self) -> bool {
+        matches!(self, Self::TokenBucket { .. } | Self::SteppedBucket { .. } | Self::ExponentialDecay { .. })
+    }
+
     /// Whether it resets on the clock minute, to the second.
     pub(crate) fn is_clock_minute(&self) -> bool {
         matches!(*self, Self::FixedWindow { window_s, offset_s, .. }

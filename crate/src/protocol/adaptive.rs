@@ -1,5 +1,6 @@
 use super::check_quotas;
 use super::pace::{Pace, send_at};
+use crate::accounting::is_about_mechanism;
 use crate::analysis::MOST_REQUESTS;
 use crate::{BedrockTpmTester, Inquiry, Next, Result, Settings, Timestamp};
 
@@ -47,7 +48,8 @@ impl Adaptive {
     /// none is answered; an output error if the trace cannot be written. What was observed before is in the trace.
     pub async fn run(&self, tester: &mut BedrockTpmTester) -> Result<()> {
         let mut inquiry = Inquiry::new(tester.assumptions(), tester.largest_probe());
-        tester.trace().observations().chunks(1).for_each(|observation| inquiry.observe(observation));
+        let observed = tester.trace().observations().iter().filter(|it| is_about_mechanism(it));
+        observed.for_each(|observation| inquiry.observe(std::slice::from_ref(observation)));
         let mut pace = Pace::new(tester.clock());
         let mut may_go_on = true;
         while may_go_on {

@@ -1,9 +1,10 @@
 use std::path::Path;
 
 use super::{BedrockTpmTester, Settings, Summary};
+use crate::accounting::findings;
 use crate::{
-    Accounting, Assumptions, Chart, Clock, EmulatorConfig, Paired, Pairing, Report, Result, Trace, Verdict,
-    analyze_all, pair,
+    Accounting, Assumptions, Chart, Clock, EmulatorConfig, Observation, Paired, Pairing, Report, Result,
+    Trace, Verdict, analyze, pair,
 };
 
 /// What a tester has found out so far.
@@ -20,8 +21,12 @@ impl BedrockTpmTester {
 
     /// The verdict and, if requests were sent that measure it, the accounting.
     pub fn findings(&self) -> (Verdict, Option<Accounting>) {
-        let found = || analyze_all(self.trace.observations(), &self.assumptions());
-        self.findings.get_or_init(found).clone()
+        let assumptions = self.assumptions();
+        let judge = |of_mechanism: &[Observation]| {
+            self.found.clone().unwrap_or_else(|| analyze(of_mechanism, &assumptions))
+        };
+        let all = || findings(self.trace.observations(), &assumptions, judge);
+        self.findings.get_or_init(all).clone()
     }
 
     /// Whether the second target shares the quota; `None` if there is none.
@@ -37,9 +42,10 @@ impl BedrockTpmTester {
         pair(observations, &verdict, &assumptions).or_else(unmeasured)
     }
 
-    /// Takes over what was found from exactly the observations so far.
+    /// Takes over what was found from exactly the observations so far: it holds until one more is about the mechanism.
     pub(crate) fn found(&mut self, verdict: Verdict) {
-        self.findings = (verdict, None).into();
+        self.findings.take();
+        self.found = Some(verdict);
     }
 
     /// Status against time.

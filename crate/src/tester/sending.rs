@@ -2,6 +2,7 @@ use serde_json::{Map, Value};
 
 use super::limits::{BURNDOWN, spent};
 use super::{BedrockTpmTester, EMBEDDED, Event, Settings};
+use crate::accounting::is_about_mechanism;
 use crate::trace::without_account_ids;
 use crate::{Observation, Response, Result, Side, Step, Timestamp};
 
@@ -82,6 +83,7 @@ impl BedrockTpmTester {
 
     fn record(&mut self, observation: Observation) -> Result<()> {
         self.findings.take();
+        self.found.take_if(|_| is_about_mechanism(&observation));
         self.trace.append(observation)
     }
 

@@ -72,6 +72,7 @@ impl BedrockTpmTester {
             stop_at: None,
             spent: trace.observations().iter().map(spent_before).sum(),
             trace,
+            found: None,
             findings: OnceLock::new(),
             failing: None,
             listener: None,
