@@ -59,7 +59,7 @@ fn window_test(cells: &[Value]) {
 
 fn adaptive(cells: &[Value]) {
     assert!(with(cells, "inconclusive") == 1, "three requests show no mechanism: {cells:?}");
-    assert!(with(cells, "challenge 1") == 2, "each leader is challenged: {cells:?}");
+    assert!(with(cells, " challenge 1  ") == 2, "each leader is challenged: {cells:?}");
     assert!(with(cells, "Verdict: window of ") == 2, "in the verdict and in its chart: {cells:?}");
     assert!(with(cells, "In plain words: ") == 1, "the verdict is shown: {cells:?}");
     assert!(with(cells, "Verdict: token bucket of ") == 1, "the other mechanism is named: {cells:?}");
