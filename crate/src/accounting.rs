@@ -44,7 +44,7 @@ pub(crate) fn findings(
     judge: impl FnOnce(&[Observation]) -> Verdict,
 ) -> (Verdict, Option<Accounting>) {
     let of_one = unpaired(observations);
-    let of_mechanism: Vec<_> = of_one.iter().filter(|o| is_about_mechanism(o)).cloned().collect();
+    let of_mechanism: Vec<_> = observations.iter().filter(|o| is_about_mechanism(o)).cloned().collect();
     let mut verdict = judge(&of_mechanism);
     verdict.spent = Spent::of(observations);
     let is_measured = of_mechanism.len() < of_one.len();
@@ -52,8 +52,8 @@ pub(crate) fn findings(
     (verdict, accounting)
 }
 
-/// Whether the mechanism is judged by an observation: with outputs of unknown cost, or another target's requests, it would not
-/// be.
+/// Whether the mechanism is judged by an observation: outputs of unknown cost, and requests to another target, would confound
+/// it.
 pub(crate) fn is_about_mechanism(observation: &Observation) -> bool {
     observation.phase != ACCOUNTING && observation.phase != PAIRING
 }

@@ -81,9 +81,9 @@ pub struct BedrockTpmTester {
     clock: Clock,
     settings: Settings,
     trace: Trace,
-    /// What the trace shows, until it grows.
     /// What was found out about the mechanism while it was measured.
     found: Option<Verdict>,
+    /// What the trace shows, until it grows.
     findings: OnceLock<(Verdict, Option<Accounting>)>,
     phase: String,
     scheduled: Option<Timestamp>,
