@@ -41,10 +41,10 @@ use evidence::Evidence;
 use plan::{Terms, separating_probe};
 use posterior::Posterior;
 
-/// Of each sampler: enough particles that rare explanations are found for every seed. They are drawn anew later than those
-/// that probes are chosen by, and then move more often: for the same number of replays samplers scatter less.
+/// Of each sampler that is asked about what is left. They are drawn anew later than those that probes are chosen by, and then
+/// move more often: for the same number of replays samplers scatter less.
 const EFFORT: Effort =
-    Effort { prior: 6_000, replayed: 8_000, fewest: 400, of_many: 0.5, moves: 2, renewed_below: 0.2 };
+    Effort { prior: 2_500, replayed: 4_500, fewest: 270, of_many: 0.5, moves: 2, renewed_below: 0.2 };
 
 /// A longer trace cannot be followed for sure: particles lose the truth in it.
 pub(crate) const MOST_REQUESTS: usize = 120;

@@ -6,7 +6,7 @@ use super::{Assumptions, EFFORT, MOST_REQUESTS, conclude, rank};
 use crate::trace::mean_latency_s;
 use crate::{Candidate, Conclusion, Observation, Timestamp, Verdict};
 
-/// While searching; the announcement is checked with more particles, drawn anew.
+/// While searching; the announcement is checked with other particles, drawn anew.
 const SEARCH: Effort =
     Effort { prior: 2_000, replayed: 3_000, fewest: 240, of_many: 0.25, moves: 1, renewed_below: 0.5 };
 /// The first probe is small, as a share of the quota and in tokens: it shows how large requests really are.
@@ -29,8 +29,6 @@ const SCATTER: f64 = 0.5;
 /// A check is put off for at most so many probes until the search has no more doubt than that either; for as many more after
 /// each that found too much: the search knows by then what checks find.
 const PATIENCE: usize = 4;
-/// More samplers are asked about what is left once somebody leads.
-const CONFIRMING: usize = 2;
 /// Class probabilities are raised to these powers while challenging, and once somebody is as probable as this: or else
 /// little is to be found out about those that are left.
 const CHALLENGE_SHARPNESS: f64 = 0.4;
@@ -44,10 +42,6 @@ const NARROWING: usize = 8;
 const CHALLENGE_WAIT_S: f64 = 5.0;
 /// The probabilities of what is left are worked out once more after so many observations without a leader.
 const REFINE_EVERY: usize = 8;
-/// All particles are drawn anew after so many observations without a leader.
-const RENEW_EVERY: usize = 20;
-/// After so many, as many as an analysis has: more often than not the truth leads then, and few particles have found it.
-const LONG_SEARCH: usize = 40;
 
 /// The adaptive measurement: after each observation, the next probe, until the mechanism is known or refuted.
 ///
@@ -106,19 +100,18 @@ impl Inquiry {
             .get_or_insert_with(|| Posterior::new(&self.assumptions, Evidence::from(first).earliest, SEARCH));
         observations.iter().for_each(|observation| posterior.observe(&[observation.into()]));
         let observed = self.observations.len();
-        let is_time = |every: usize| before / every < observed / every;
         self.note_leader();
-        if self.led == 0 && is_time(REFINE_EVERY) {
-            self.posterior.iter_mut().for_each(|posterior| posterior.refine(1));
+        if self.led == 0 && before / REFINE_EVERY < observed / REFINE_EVERY {
+            self.posterior.iter_mut().for_each(|posterior| posterior.refine());
             self.note_leader();
         }
         let refuted_all = self.led == 1 && self.leader == Some(Candidate::SomethingElse);
-        if refuted_all || (self.led == 0 && is_time(RENEW_EVERY)) {
+        if refuted_all {
             self.renew();
             self.note_leader();
         }
         if self.led == 1 {
-            self.posterior.iter_mut().for_each(|posterior| posterior.refine(CONFIRMING));
+            self.posterior.iter_mut().for_each(|posterior| posterior.refine());
             self.led = 0;
             self.note_leader();
         }
@@ -132,18 +125,22 @@ impl Inquiry {
     pub fn verdict(&self) -> Verdict {
         self.verdict.clone().unwrap_or_else(|| {
             let evidence = Evidence::from_observations(&self.observations);
-            self.concluded(&evidence, &self.asked(&evidence, self.posterior.clone()))
+            let anew = Posterior::agreed(&evidence, &self.assumptions, EFFORT);
+            let posterior = match self.posterior.clone() {
+                Some(followed) => followed.counted_as_one().pooled(anew),
+                None => anew,
+            };
+            self.concluded(&evidence, &posterior)
         })
     }
 
-    /// Draws particles anew: those that were moved along may have lost the truth.
+    /// Asks one more sampler about everything: the particles that were moved along may have lost the truth.
     fn renew(&mut self) {
         let evidence = Evidence::from_observations(&self.observations);
         let seed = self.assumptions.seed.wrapping_add(self.observations.len() as u64);
         let assumptions = Assumptions { seed, ..self.assumptions.clone() };
-        let effort = if evidence.len() < LONG_SEARCH { SEARCH } else { EFFORT };
-        let anew = Posterior::of(&evidence, &assumptions, effort);
-        self.posterior = self.posterior.take().map(|posterior| posterior.pooled(anew).with_effort(SEARCH));
+        let anew = Posterior::of(&evidence, &assumptions, SEARCH);
+        self.posterior = self.posterior.take().map(|posterior| posterior.pooled(anew));
     }
 
     fn note_leader(&mut self) {
@@ -220,12 +217,12 @@ impl Inquiry {
         is_vague
     }
 
-    /// Asks particles drawn anew, all that an analysis has. If those who have been asked so far then agree, it is announced;
-    /// or else the search goes on from what they think.
+    /// Asks particles drawn anew about what is left, where what the search has followed counts as one sampler: few others find
+    /// the truth in a long trace. If all of them then agree, it is announced; or else the search goes on from what they think.
     fn check(&mut self) {
+        let Some(followed) = self.posterior.take() else { return };
         let evidence = Evidence::from_observations(&self.observations);
-        let followed = self.posterior.take();
-        let posterior = self.asked(&evidence, followed);
+        let posterior = followed.counted_as_one().with_effort(EFFORT).settled();
         if self.agrees(&posterior) {
             if self.narrowed < NARROWING && self.is_vague(&evidence, &posterior) {
                 self.narrowed += 1;
@@ -244,16 +241,6 @@ impl Inquiry {
 
     fn concluded(&self, evidence: &[Evidence], posterior: &Posterior) -> Verdict {
         conclude(&self.observations, &self.assumptions, evidence, posterior)
-    }
-
-    /// What an analysis finds, and what the search has `followed` as one more sampler: in a long trace few samplers find the
-    /// truth that it has followed, and what one has lost is not lost for good.
-    fn asked(&self, evidence: &[Evidence], followed: Option<Posterior>) -> Posterior {
-        let anew = Posterior::agreed(evidence, &self.assumptions, EFFORT);
-        match followed {
-            Some(followed) => followed.counted_as_one().pooled(anew),
-            None => anew,
-        }
     }
 
     /// Whether the leader may be announced, by what a posterior thinks of it.

@@ -18,6 +18,8 @@ const LATER_DELAYS_S: [f64; 6] = [0.0, 3.0, 9.0, 20.0, 38.0, 61.0];
 /// In a course, a later probe is chosen as if each cost this much more, in seconds: or else many that tell next to nothing
 /// would come before one that is worth a wait.
 const PATIENCE_S: f64 = 20.0;
+/// What is less probable than this to happen in a course is not thought through.
+const UNLIKELY: f64 = 0.02;
 /// First probes whose course is thought through.
 const LOOKED_AHEAD: usize = 6;
 /// When to use up how much of what is surely there: that tells nothing by itself, and everything afterwards.
@@ -251,6 +253,9 @@ impl Terms {
                     let from = probe.at.plus_seconds(probe.times as f64 * self.latency_s);
                     next.extend(self.outcomes(worlds, &probe).into_iter().filter_map(|after| {
                         let worlds = || after.iter().map(|one| &**one);
+                        if worlds().map(|one| one.weight).sum::<f64>() < UNLIKELY * total {
+                            return None;
+                        }
                         let choices = moments::usual(from, &LATER_DELAYS_S)
                             .map(|at| self.choice(worlds(), at, from, None));
                         let best = choices.max_by(|a, b| a.patient_rate().total_cmp(&b.patient_rate()))?;

@@ -8,6 +8,10 @@ const PARAMETERS_COUNT: f64 = 0.01;
 /// without knowing it well each rejection only makes it a little lower.
 const RATES_COUNT: f64 = 0.05;
 
+/// Of sizes between rooms that are closer together than this share of the largest request, one of so many is tried.
+const CLOSE: f64 = 0.01;
+const OF_CLOSE: usize = 3;
+
 /// The size at which an outcome tells most for its cost, at one instant.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sweep {
@@ -31,22 +35,29 @@ pub(super) fn best_size<'a>(
     scepticism: f64,
     cost_s: impl Fn(u64, f64) -> f64,
 ) -> Sweep {
+    let mut rooms = rooms(imagined, at);
+    let mut tally = Tally::new(&rooms, scepticism);
+    if let Some(size) = given {
+        rooms.iter().filter(|room| room.tokens >= size as f64).for_each(|room| tally.admit(room));
+        let (gain, admitted) = tally.gain();
+        return Sweep { size, gain: gain.max(0.0), admitted };
+    }
     let mut best = Sweep { size: smallest, gain: 0.0, admitted: 0.0 };
     let mut best_rate = f64::NEG_INFINITY;
     let mut above = largest as f64;
-    let mut rooms = rooms(imagined, at);
-    let mut tally = Tally::new(&rooms, scepticism);
-    rooms.sort_by(|a, b| b.tokens.total_cmp(&a.tokens));
-    let mut next = rooms.iter();
+    rooms.sort_unstable_by(|a, b| b.tokens.total_cmp(&a.tokens));
+    let mut next = rooms.iter().enumerate();
     // Between two rooms the outcome is the same for every size; take the middle, far from both, or the smallest where
     // size does not matter.
     while above >= smallest as f64 {
         let below = next.next();
-        let least = (below.map_or(0.0, |it| it.tokens.max(0.0)) as u64).saturating_add(1).max(smallest);
+        let from = below.map_or(0.0, |(_, it)| it.tokens.max(0.0));
+        let least = (from as u64).saturating_add(1).max(smallest);
         let most = above.min(largest as f64) as u64;
-        let middle = if least == smallest { least } else { most.midpoint(least) };
-        let size = given.unwrap_or(middle);
-        if least <= size && size <= most {
+        let is_tried = above - from > CLOSE * largest as f64
+            || below.is_none_or(|(index, _)| index.is_multiple_of(OF_CLOSE));
+        if least <= most && is_tried {
+            let size = if least == smallest { least } else { most.midpoint(least) };
             let (gain, admitted) = tally.gain();
             let gain = gain.max(0.0);
             let rate = gain / cost_s(size, admitted);
@@ -55,7 +66,7 @@ pub(super) fn best_size<'a>(
                 (best, best_rate) = (Sweep { size, gain, admitted }, rate);
             }
         }
-        let Some(below) = below else { break };
+        let Some((_, below)) = below else { break };
         tally.admit(below);
         above = below.tokens;
     }

@@ -21,25 +21,31 @@ const LONG_TRACE: usize = 50;
 const FEWEST_IF_LONG: usize = 4;
 /// Samplers agree once the leader's odds are known up to about this share.
 const AGREEMENT: f64 = 0.3;
-/// Somebody who leads may be announced.
+/// Somebody who leads may be announced, and somebody as probable as this may lead.
 const LEADING: f64 = 0.8;
+const MAY_LEAD: f64 = 0.5;
 
 impl Posterior {
-    /// What several samplers make of the same evidence: one of every belief, a quick one unless the trace is long, and as
-    /// many others of those that are left as it takes for them to agree. Two have to do where nothing leads, for then it
-    /// does not matter by how much; unless it is for want of particles.
+    /// What several samplers make of the same evidence: a quick one of every belief, and others of those that are left if
+    /// somebody leads, or is found to by a second quick one; or if the trace is long.
     pub(in crate::analysis) fn agreed(
         evidence: &[Evidence],
         assumptions: &Assumptions,
         effort: Effort,
     ) -> Self {
-        let is_long = evidence.len() >= LONG_TRACE && worth_moving(evidence);
+        let mut posterior = Self::of(evidence, assumptions, SCREENING);
+        if (MAY_LEAD..=LEADING).contains(&posterior.candidates()[0].1) {
+            posterior.ask(1, |_, share| share > LEFT);
+        }
+        posterior.with_effort(effort).settled()
+    }
+
+    /// What as many other samplers find about the beliefs that are left as it takes for them to agree, if somebody leads.
+    pub(in crate::analysis) fn settled(mut self) -> Self {
+        let is_long = self.evidence.len() >= LONG_TRACE && worth_moving(&self.evidence);
         let fewest = if is_long { FEWEST_IF_LONG } else { FEWEST };
-        let screening = if is_long { Effort { of_many: SCREENING.of_many, ..effort } } else { SCREENING };
-        let mut posterior = Self::of(evidence, assumptions, screening).with_effort(effort);
-        posterior.ask(1, |_, share| share > LEFT);
-        for round in 0..=MOST - fewest {
-            let (leader, probability) = posterior.candidates()[0];
+        for round in 0..=MOST - fewest + 1 {
+            let (leader, probability) = self.candidates()[0];
             if probability <= LEADING && !is_long {
                 break;
             }
@@ -47,16 +53,21 @@ impl Posterior {
                 let error = belief.error() * weight_in_odds(belief, share, leader, probability);
                 share > CONTENDING && (belief.samplers() < fewest as f64 || error > AGREEMENT)
             };
-            if !posterior.ask(if round == 0 { fewest - 2 } else { 1 }, is_open) {
+            let is_any = match round {
+                0 => self.ask(1, |_, share| share > LEFT),
+                1 => self.ask(fewest - 2, is_open),
+                _ => self.ask(1, is_open),
+            };
+            if !is_any {
                 break;
             }
         }
-        posterior
+        self
     }
 
-    /// Asks more samplers about the beliefs that contend.
-    pub(in crate::analysis) fn refine(&mut self, samplers: usize) {
-        self.ask(samplers, |_, share| share > CONTENDING);
+    /// Asks one more sampler about the beliefs that contend.
+    pub(in crate::analysis) fn refine(&mut self) {
+        self.ask(1, |_, share| share > CONTENDING);
     }
 
     /// Asks so many more samplers about each belief that is `wanted`, with what is at stake; whether there was one.
