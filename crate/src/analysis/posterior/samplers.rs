@@ -1,6 +1,6 @@
 use rayon::prelude::*;
 
-use super::{Posterior, stages, worth_moving};
+use super::{HOPELESS, Posterior, stages, worth_moving};
 use crate::Candidate;
 use crate::analysis::Assumptions;
 use crate::analysis::belief::{Belief, Effort};
@@ -65,9 +65,9 @@ impl Posterior {
         self
     }
 
-    /// Asks one more sampler about the beliefs that contend.
+    /// Asks one more sampler about the beliefs that are worked on.
     pub(in crate::analysis) fn refine(&mut self) {
-        self.ask(1, |_, share| share > CONTENDING);
+        self.ask(1, |_, share| share > HOPELESS);
     }
 
     /// Asks so many more samplers about each belief that is `wanted`, with what is at stake; whether there was one.
