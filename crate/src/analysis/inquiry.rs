@@ -42,6 +42,8 @@ const NARROWING: usize = 8;
 const CHALLENGE_WAIT_S: f64 = 5.0;
 /// The probabilities of what is left are worked out once more after so many observations without a leader.
 const REFINE_EVERY: usize = 8;
+/// A search of so many observations may have lost what no check would ask about then.
+const LONG_SEARCH: usize = 30;
 
 /// The adaptive measurement: after each observation, the next probe, until the mechanism is known or refuted.
 ///
@@ -220,6 +222,9 @@ impl Inquiry {
     /// Asks particles drawn anew about what is left, where what the search has followed counts as one sampler: few others find
     /// the truth in a long trace. If all of them then agree, it is announced; or else the search goes on from what they think.
     fn check(&mut self) {
+        if self.observations.len() >= LONG_SEARCH {
+            self.renew();
+        }
         let Some(followed) = self.posterior.take() else { return };
         let evidence = Evidence::from_observations(&self.observations);
         let posterior = followed.counted_as_one().with_effort(EFFORT).settled();
