@@ -42,8 +42,10 @@ const NARROWING: usize = 8;
 const CHALLENGE_WAIT_S: f64 = 5.0;
 /// The probabilities of what is left are worked out once more after so many observations without a leader.
 const REFINE_EVERY: usize = 8;
-/// A search of so many observations may have lost what no check would ask about then.
+/// A search of so many observations may have lost the truth, and no check would ask about it: from then on everything is asked
+/// about again after so many without a leader, and before a check.
 const LONG_SEARCH: usize = 30;
+const RENEW_EVERY: usize = 20;
 
 /// The adaptive measurement: after each observation, the next probe, until the mechanism is known or refuted.
 ///
@@ -102,13 +104,15 @@ impl Inquiry {
             .get_or_insert_with(|| Posterior::new(&self.assumptions, Evidence::from(first).earliest, SEARCH));
         observations.iter().for_each(|observation| posterior.observe(&[observation.into()]));
         let observed = self.observations.len();
+        let is_time = |every: usize| before / every < observed / every;
         self.note_leader();
-        if self.led == 0 && before / REFINE_EVERY < observed / REFINE_EVERY {
+        if self.led == 0 && is_time(REFINE_EVERY) {
             self.posterior.iter_mut().for_each(|posterior| posterior.refine());
             self.note_leader();
         }
         let refuted_all = self.led == 1 && self.leader == Some(Candidate::SomethingElse);
-        if refuted_all {
+        let is_stuck = self.led == 0 && observed >= LONG_SEARCH && is_time(RENEW_EVERY);
+        if refuted_all || is_stuck {
             self.renew();
             self.note_leader();
         }

@@ -21,30 +21,26 @@ const LONG_TRACE: usize = 50;
 const FEWEST_IF_LONG: usize = 4;
 /// Samplers agree once the leader's odds are known up to about this share.
 const AGREEMENT: f64 = 0.3;
-/// Somebody who leads may be announced, and somebody as probable as this may lead.
+/// Somebody who leads may be announced.
 const LEADING: f64 = 0.8;
-const MAY_LEAD: f64 = 0.5;
 
 impl Posterior {
-    /// What several samplers make of the same evidence: a quick one of every belief, and others of those that are left if
-    /// somebody leads, or is found to by a second quick one; or if the trace is long.
+    /// What several samplers make of the same evidence: a quick one of every belief, and others of those that are left.
     pub(in crate::analysis) fn agreed(
         evidence: &[Evidence],
         assumptions: &Assumptions,
         effort: Effort,
     ) -> Self {
-        let mut posterior = Self::of(evidence, assumptions, SCREENING);
-        if (MAY_LEAD..=LEADING).contains(&posterior.candidates()[0].1) {
-            posterior.ask(1, |_, share| share > LEFT);
-        }
-        posterior.with_effort(effort).settled()
+        Self::of(evidence, assumptions, SCREENING).with_effort(effort).settled()
     }
 
-    /// What as many other samplers find about the beliefs that are left as it takes for them to agree, if somebody leads.
+    /// The same, with as many other samplers of the beliefs that are left as it takes for them to agree. One has to do where
+    /// nothing leads, for then it does not matter by how much; unless it is for want of particles.
     pub(in crate::analysis) fn settled(mut self) -> Self {
         let is_long = self.evidence.len() >= LONG_TRACE && worth_moving(&self.evidence);
         let fewest = if is_long { FEWEST_IF_LONG } else { FEWEST };
-        for round in 0..=MOST - fewest + 1 {
+        self.ask(1, |_, share| share > LEFT);
+        for round in 0..=MOST - fewest {
             let (leader, probability) = self.candidates()[0];
             if probability <= LEADING && !is_long {
                 break;
@@ -53,12 +49,7 @@ impl Posterior {
                 let error = belief.error() * weight_in_odds(belief, share, leader, probability);
                 share > CONTENDING && (belief.samplers() < fewest as f64 || error > AGREEMENT)
             };
-            let is_any = match round {
-                0 => self.ask(1, |_, share| share > LEFT),
-                1 => self.ask(fewest - 2, is_open),
-                _ => self.ask(1, is_open),
-            };
-            if !is_any {
+            if !self.ask(if round == 0 { fewest - 2 } else { 1 }, is_open) {
                 break;
             }
         }
