@@ -111,8 +111,8 @@ impl Inquiry {
             self.note_leader();
         }
         let refuted_all = self.led == 1 && self.leader == Some(Candidate::SomethingElse);
-        let is_stuck = self.led == 0 && observed >= LONG_SEARCH && is_time(RENEW_EVERY);
-        if refuted_all || is_stuck {
+        let is_lost = self.led == 0 && observed >= LONG_SEARCH && is_time(RENEW_EVERY);
+        if refuted_all || is_lost {
             self.renew();
             self.note_leader();
         }

@@ -40,7 +40,7 @@ pub(super) fn best_size<'a>(
     if let Some(size) = given {
         rooms.iter().filter(|room| room.tokens >= size as f64).for_each(|room| tally.admit(room));
         let (gain, admitted) = tally.gain();
-        return Sweep { size, gain: gain.max(0.0), admitted };
+        return Sweep { size, gain, admitted };
     }
     let mut best = Sweep { size: smallest, gain: 0.0, admitted: 0.0 };
     let mut best_rate = f64::NEG_INFINITY;
@@ -59,7 +59,6 @@ pub(super) fn best_size<'a>(
         if least <= most && is_tried {
             let size = if least == smallest { least } else { most.midpoint(least) };
             let (gain, admitted) = tally.gain();
-            let gain = gain.max(0.0);
             let rate = gain / cost_s(size, admitted);
             // Of two that are as good, the smaller one.
             if rate >= best_rate {
@@ -155,7 +154,7 @@ impl Tally {
             *class.untold.get_or_insert_with(worked_out)
         };
         let within: f64 = self.classes.iter_mut().filter(|class| class.all > 0.0).map(&mut untold).sum();
-        (overall - within, outcomes.admitted(share))
+        ((overall - within).max(0.0), outcomes.admitted(share))
     }
 }
 
