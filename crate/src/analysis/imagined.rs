@@ -154,12 +154,12 @@ impl Imagined {
         let ceiling = self.first.ceiling;
         let seen = self.oddity.seen(at, self.aftermath);
         let room_of = |quota: &Enforced, at, withheld| quota.room(at, withheld, self.admission, luck);
-        let of_first = room_of(&self.first, seen, self.oddity.withheld(at, ceiling));
-        let room = self.second.as_ref().map_or(of_first, |second| of_first.min(room_of(second, at, 0.0)));
-        match self.oddity {
-            Oddity::AtRandom(chance) => room - chance.least_margin(uniform(luck, 1), ceiling as f64),
-            _ => room,
-        }
+        let kept_free = match self.oddity {
+            Oddity::AtRandom(chance) => chance.least_margin(uniform(luck, 1), ceiling as f64),
+            oddity => oddity.withheld(at, ceiling),
+        };
+        let of_first = room_of(&self.first, seen, kept_free);
+        self.second.as_ref().map_or(of_first, |second| of_first.min(room_of(second, at, 0.0)))
     }
 }
 
