@@ -175,9 +175,9 @@ impl Belief {
         self.log_evidence
     }
 
-    /// The smallest share that its particles can show, where all weigh the same.
-    pub(super) fn resolution(&self) -> f64 {
-        1.0 / self.particles.len() as f64
+    /// How much of the class may rest on it: as much as its particles show, or at least what they can show.
+    pub(super) fn at_stake(&self) -> f64 {
+        (self.shares.fits + self.shares.contradicted).max(1.0 / self.particles.len() as f64)
     }
 
     pub(super) fn shares(&self) -> Shares {

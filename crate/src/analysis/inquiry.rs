@@ -42,8 +42,8 @@ const NARROWING: usize = 8;
 const CHALLENGE_WAIT_S: f64 = 5.0;
 /// The probabilities of what is left are worked out once more after so many observations without a leader.
 const REFINE_EVERY: usize = 8;
-/// A search of so many observations may have lost the truth, and no check would ask about it: from then on everything is asked
-/// about again after so many without a leader, and before a check.
+/// A search of so many observations may have lost the truth, and no check would ask about it: from then on what was as good as
+/// refuted is asked about again where nothing leads, and before a check, but only after so many more.
 const LONG_SEARCH: usize = 30;
 const RENEW_EVERY: usize = 20;
 
@@ -60,6 +60,8 @@ pub struct Inquiry {
     led: usize,
     /// How many checks found too much doubt, or too little to act upon.
     failed: usize,
+    /// How many observations there were when what was as good as refuted was asked about again.
+    renewed: usize,
     /// How many of its probes were to narrow down what is known of the leader.
     narrowed: usize,
     verdict: Option<Verdict>,
@@ -88,6 +90,7 @@ impl Inquiry {
             leader: None,
             led: 0,
             failed: 0,
+            renewed: 0,
             narrowed: 0,
             verdict: None,
         }
@@ -111,9 +114,8 @@ impl Inquiry {
             self.note_leader();
         }
         let refuted_all = self.led == 1 && self.leader == Some(Candidate::SomethingElse);
-        let is_lost = self.led == 0 && observed >= LONG_SEARCH && is_time(RENEW_EVERY);
-        if refuted_all || is_lost {
-            self.renew();
+        if refuted_all || self.led == 0 {
+            self.renew(refuted_all);
             self.note_leader();
         }
         if self.led == 1 {
@@ -140,13 +142,14 @@ impl Inquiry {
         })
     }
 
-    /// Asks one more sampler about everything: the particles that were moved along may have lost the truth.
-    fn renew(&mut self) {
-        let evidence = Evidence::from_observations(&self.observations);
-        let seed = self.assumptions.seed.wrapping_add(self.observations.len() as u64);
-        let assumptions = Assumptions { seed, ..self.assumptions.clone() };
-        let anew = Posterior::of(&evidence, &assumptions, SEARCH);
-        self.posterior = self.posterior.take().map(|posterior| posterior.pooled(anew));
+    /// Asks about what was as good as refuted again, if the search is long enough to have lost the truth and that was not done
+    /// lately, or if it is `urgent`.
+    fn renew(&mut self, urgent: bool) {
+        let observed = self.observations.len();
+        if urgent || observed >= LONG_SEARCH.max(self.renewed + RENEW_EVERY) {
+            self.posterior.iter_mut().for_each(|posterior| posterior.renew());
+            self.renewed = observed;
+        }
     }
 
     fn note_leader(&mut self) {
@@ -226,9 +229,7 @@ impl Inquiry {
     /// Asks particles drawn anew about what is left, where what the search has followed counts as one sampler: few others find
     /// the truth in a long trace. If all of them then agree, it is announced; or else the search goes on from what they think.
     fn check(&mut self) {
-        if self.observations.len() >= LONG_SEARCH {
-            self.renew();
-        }
+        self.renew(false);
         let Some(followed) = self.posterior.take() else { return };
         let evidence = Evidence::from_observations(&self.observations);
         let posterior = followed.counted_as_one().with_effort(EFFORT).settled();

@@ -27,6 +27,9 @@ pub(super) struct Posterior {
     beliefs: Vec<(Belief, f64)>,
     evidence: Vec<Evidence>,
     something_else: Runs,
+    /// For each observation, log of how probable all is that was observed until then and what is thought of it; of those that
+    /// were taken in together, only for the last.
+    so_far: Vec<f64>,
     /// How probable the beliefs are with all that they hold possible: which of them are worth following.
     followed: Vec<f64>,
     /// How much of the conclusion rests on each belief: on those that leave all rejections to another quota next to nothing,
@@ -62,6 +65,7 @@ impl Posterior {
             beliefs,
             evidence: Vec::new(),
             something_else: Runs::default(),
+            so_far: Vec::new(),
             followed: Vec::new(),
             at_stake: Vec::new(),
             shares: Shares::default(),
@@ -110,10 +114,13 @@ impl Posterior {
             share if share < GIVEN_UP => belief.give_up(),
             _ => belief.update(evidence, *at_stake > HOPELESS, worth_moving),
         });
-        self.share_out();
+        let so_far = self.share_out();
+        self.so_far.resize(self.evidence.len() - 1, f64::NEG_INFINITY);
+        self.so_far.push(so_far);
     }
 
-    fn share_out(&mut self) {
+    /// Returns the log of what all probabilities are shares of.
+    fn share_out(&mut self) -> f64 {
         let log_weight = |(belief, prior): &(Belief, f64)| prior.ln() + belief.log_evidence();
         let log_weights: Vec<f64> = self.beliefs.iter().map(log_weight).collect();
         let log_else = SOMETHING_ELSE.ln() + self.something_else.log_evidence;
@@ -123,18 +130,17 @@ impl Posterior {
         self.followed = log_weights.into_iter().map(share).collect();
         let of_belief = |(followed, (belief, _)): (&f64, &(Belief, f64))| {
             let of_class = if *followed > 0.0 { belief.shares() } else { belief::Shares::default() };
-            let shown = of_class.fits + of_class.contradicted;
-            [of_class.fits, of_class.contradicted, shown.max(belief.resolution())]
-                .map(|share| followed * share)
+            [of_class.fits, of_class.contradicted, belief.at_stake()].map(|share| followed * share)
         };
         let of_beliefs: Vec<[f64; 3]> = self.followed.iter().zip(&self.beliefs).map(of_belief).collect();
         let something_else = share(log_else) + of_beliefs.iter().map(|[_, it, _]| it).sum::<f64>();
-        let total = something_else + of_beliefs.iter().map(|[fits, ..]| fits).sum::<f64>();
-        self.at_stake = of_beliefs.iter().map(|[.., at_stake]| at_stake / total).collect();
+        let shown = something_else + of_beliefs.iter().map(|[fits, ..]| fits).sum::<f64>();
+        self.at_stake = of_beliefs.iter().map(|[.., at_stake]| at_stake / shown).collect();
         self.shares = Shares {
-            something_else: something_else / total,
-            beliefs: of_beliefs.iter().map(|[fits, ..]| fits / total).collect(),
+            something_else: something_else / shown,
+            beliefs: of_beliefs.iter().map(|[fits, ..]| fits / shown).collect(),
         };
+        highest + (total * shown).ln()
     }
 
     /// The beliefs with their probabilities.

@@ -1,6 +1,6 @@
 use rayon::prelude::*;
 
-use super::{HOPELESS, Posterior, stages, worth_moving};
+use super::{GIVEN_UP, HOPELESS, Posterior, stages, worth_moving};
 use crate::Candidate;
 use crate::analysis::Assumptions;
 use crate::analysis::belief::{Belief, Effort};
@@ -34,12 +34,13 @@ impl Posterior {
         Self::of(evidence, assumptions, SCREENING).with_effort(effort).settled()
     }
 
-    /// The same, with as many other samplers of the beliefs that are left as it takes for them to agree. One has to do where
-    /// nothing leads, for then it does not matter by how much; unless it is for want of particles.
+    /// The same, with as many other samplers of the beliefs that are left as it takes for them to agree. One, of those that are
+    /// worked on, has to do where nothing leads, for then it does not matter by how much; unless it is for want of particles.
     pub(in crate::analysis) fn settled(mut self) -> Self {
         let is_long = self.evidence.len() >= LONG_TRACE && worth_moving(&self.evidence);
         let fewest = if is_long { FEWEST_IF_LONG } else { FEWEST };
-        self.ask(1, |_, share| share > LEFT);
+        let left = if self.candidates()[0].1 > LEADING { LEFT } else { HOPELESS };
+        self.ask(1, |_, share| share > left);
         for round in 0..=MOST - fewest {
             let (leader, probability) = self.candidates()[0];
             if probability <= LEADING && !is_long {
@@ -61,6 +62,11 @@ impl Posterior {
         self.ask(1, |_, share| share > HOPELESS);
     }
 
+    /// Asks one more sampler about the others, too: the particles that were moved along may have lost the truth.
+    pub(in crate::analysis) fn renew(&mut self) {
+        self.ask(1, |_, share| share <= HOPELESS);
+    }
+
     /// Asks so many more samplers about each belief that is `wanted`, with what is at stake; whether there was one.
     fn ask(&mut self, samplers: usize, wanted: impl Fn(&Belief, f64) -> bool) -> bool {
         let beliefs = self.beliefs.iter_mut().zip(&self.at_stake).enumerate();
@@ -68,10 +74,18 @@ impl Posterior {
         let anew: Vec<(usize, Belief)> = wanted
             .flat_map(|(index, ((belief, _), _))| (0..samplers).map(move |_| (index, belief.anew())))
             .collect();
-        let evidence = &self.evidence;
         let follow = |(index, mut belief): (usize, Belief)| {
-            for end in stages(evidence) {
-                belief.update(&evidence[..end], true, worth_moving(&evidence[..end]));
+            let prior = self.beliefs[index].1.ln();
+            let mut so_far = f64::NEG_INFINITY;
+            for end in stages(&self.evidence) {
+                let evidence = &self.evidence[..end];
+                let share = (prior + belief.log_evidence() - so_far).exp();
+                so_far = self.so_far[end - 1];
+                if share < GIVEN_UP {
+                    belief.give_up();
+                    break;
+                }
+                belief.update(evidence, share * belief.at_stake() > HOPELESS, worth_moving(evidence));
             }
             (index, belief)
         };
