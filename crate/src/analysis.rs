@@ -36,15 +36,9 @@ use crate::{
     Binding, Candidate, ClockAnswer, Conclusion, Observation, QuotaKind, Ranked, Result, Separation, Spent,
     Verdict,
 };
-use belief::Effort;
 use evidence::Evidence;
 use plan::{Terms, separating_probe};
 use posterior::Posterior;
-
-/// Of each sampler that is asked about what is left. They are drawn anew later than those that probes are chosen by, and then
-/// move more often: for the same number of replays samplers scatter less.
-const EFFORT: Effort =
-    Effort { prior: 2_500, replayed: 4_500, fewest: 270, of_many: 0.5, moves: 2, renewed_below: 0.2 };
 
 /// A longer trace cannot be followed for sure: particles lose the truth in it.
 pub(crate) const MOST_REQUESTS: usize = 120;
@@ -100,7 +94,7 @@ impl Assumptions {
 /// Never fails: a trace that shows nothing gives a verdict that says so.
 pub fn analyze(observations: &[Observation], assumptions: &Assumptions) -> Verdict {
     let evidence = Evidence::from_observations(observations);
-    let posterior = Posterior::agreed(&evidence, assumptions, EFFORT);
+    let posterior = Posterior::agreed(&evidence, assumptions);
     conclude(observations, assumptions, &evidence, &posterior)
 }
 
@@ -254,7 +248,7 @@ fn doubt(
     assumptions: &Assumptions,
     punctual: &[Evidence],
 ) -> String {
-    let posterior = Posterior::agreed(punctual, assumptions, EFFORT);
+    let posterior = Posterior::agreed(punctual, assumptions);
     let other = Answers::of(punctual, &posterior, assumptions.confidence);
     let late = requests(observations.iter().filter(|observation| observation.is_late()).count() as u64);
     let Verdict { binding, verdict, clock_question, .. } = *verdict;

@@ -2,7 +2,7 @@ use super::belief::Effort;
 use super::evidence::Evidence;
 use super::plan::{BIAS_OF_THE_BEST, Probe, SMALLEST, Terms, next_probe};
 use super::posterior::Posterior;
-use super::{Assumptions, EFFORT, MOST_REQUESTS, conclude, rank};
+use super::{Assumptions, MOST_REQUESTS, conclude, rank};
 use crate::trace::mean_latency_s;
 use crate::{Candidate, Conclusion, Observation, Timestamp, Verdict};
 
@@ -107,15 +107,14 @@ impl Inquiry {
             .get_or_insert_with(|| Posterior::new(&self.assumptions, Evidence::from(first).earliest, SEARCH));
         observations.iter().for_each(|observation| posterior.observe(&[observation.into()]));
         let observed = self.observations.len();
-        let is_time = |every: usize| before / every < observed / every;
         self.note_leader();
-        if self.led == 0 && is_time(REFINE_EVERY) {
+        if self.led == 0 && before / REFINE_EVERY < observed / REFINE_EVERY {
             self.posterior.iter_mut().for_each(|posterior| posterior.refine());
             self.note_leader();
         }
         let refuted_all = self.led == 1 && self.leader == Some(Candidate::SomethingElse);
-        if refuted_all || self.led == 0 {
-            self.renew(refuted_all);
+        if refuted_all || (self.led == 0 && self.may_be_lost()) {
+            self.renew();
             self.note_leader();
         }
         if self.led == 1 {
@@ -133,7 +132,7 @@ impl Inquiry {
     pub fn verdict(&self) -> Verdict {
         self.verdict.clone().unwrap_or_else(|| {
             let evidence = Evidence::from_observations(&self.observations);
-            let anew = Posterior::agreed(&evidence, &self.assumptions, EFFORT);
+            let anew = Posterior::agreed(&evidence, &self.assumptions);
             let posterior = match self.posterior.clone() {
                 Some(followed) => followed.counted_as_one().pooled(anew),
                 None => anew,
@@ -142,14 +141,14 @@ impl Inquiry {
         })
     }
 
-    /// Asks about what was as good as refuted again, if the search is long enough to have lost the truth and that was not done
-    /// lately, or if it is `urgent`.
-    fn renew(&mut self, urgent: bool) {
-        let observed = self.observations.len();
-        if urgent || observed >= LONG_SEARCH.max(self.renewed + RENEW_EVERY) {
-            self.posterior.iter_mut().for_each(|posterior| posterior.renew());
-            self.renewed = observed;
-        }
+    /// Whether the search is long enough to have lost the truth, and what was as good as refuted was not asked about lately.
+    fn may_be_lost(&self) -> bool {
+        self.observations.len() >= LONG_SEARCH.max(self.renewed + RENEW_EVERY)
+    }
+
+    fn renew(&mut self) {
+        self.posterior.iter_mut().for_each(|posterior| posterior.renew());
+        self.renewed = self.observations.len();
     }
 
     fn note_leader(&mut self) {
@@ -229,10 +228,12 @@ impl Inquiry {
     /// Asks particles drawn anew about what is left, where what the search has followed counts as one sampler: few others find
     /// the truth in a long trace. If all of them then agree, it is announced; or else the search goes on from what they think.
     fn check(&mut self) {
-        self.renew(false);
+        if self.may_be_lost() {
+            self.renew();
+        }
         let Some(followed) = self.posterior.take() else { return };
         let evidence = Evidence::from_observations(&self.observations);
-        let posterior = followed.counted_as_one().with_effort(EFFORT).settled();
+        let posterior = followed.counted_as_one().settled();
         if self.agrees(&posterior) {
             if self.narrowed < NARROWING && self.is_vague(&evidence, &posterior) {
                 self.narrowed += 1;

@@ -108,12 +108,8 @@ impl Posterior {
         latest.iter().for_each(|evidence| self.something_else.observe(evidence));
         self.evidence.extend_from_slice(latest);
         let evidence = &self.evidence;
-        let worth_moving = worth_moving(evidence);
         let beliefs = self.beliefs.par_iter_mut().zip(&self.followed).zip(&self.at_stake);
-        beliefs.for_each(|(((belief, _), share), at_stake)| match *share {
-            share if share < GIVEN_UP => belief.give_up(),
-            _ => belief.update(evidence, *at_stake > HOPELESS, worth_moving),
-        });
+        beliefs.for_each(|(((belief, _), share), at_stake)| follow(belief, evidence, *share, *at_stake));
         let so_far = self.share_out();
         self.so_far.resize(self.evidence.len() - 1, f64::NEG_INFINITY);
         self.so_far.push(so_far);
@@ -226,6 +222,16 @@ impl Posterior {
 
     fn sum(&self, wanted: impl Fn(&Belief) -> bool) -> f64 {
         self.beliefs().filter(|(belief, _)| wanted(belief)).map(|(_, share)| share).sum()
+    }
+}
+
+/// A belief takes in what is new in `evidence`, as far as its share of all that is thought, and what is at stake of it, are worth
+/// that.
+fn follow(belief: &mut Belief, evidence: &[Evidence], share: f64, at_stake: f64) {
+    if share < GIVEN_UP {
+        belief.give_up();
+    } else {
+        belief.update(evidence, at_stake > HOPELESS, worth_moving(evidence));
     }
 }
 

@@ -1,6 +1,6 @@
 use rayon::prelude::*;
 
-use super::{GIVEN_UP, HOPELESS, Posterior, stages, worth_moving};
+use super::{HOPELESS, Posterior, follow, stages, worth_moving};
 use crate::Candidate;
 use crate::analysis::Assumptions;
 use crate::analysis::belief::{Belief, Effort};
@@ -11,6 +11,10 @@ const SCREENING: Effort =
     Effort { prior: 2_000, replayed: 3_000, fewest: 240, of_many: 0.25, moves: 2, renewed_below: 0.2 };
 /// Beliefs with less at stake than this after it are not.
 const LEFT: f64 = 1e-5;
+/// Of each sampler that is asked about what is left. They are drawn anew later than those that probes are chosen by, and then
+/// move more often: for the same number of replays samplers scatter less.
+const EFFORT: Effort =
+    Effort { prior: 2_500, replayed: 4_500, fewest: 270, of_many: 0.5, moves: 2, renewed_below: 0.2 };
 /// More samplers are asked about beliefs with more at stake than this: so many in all at least, and at most.
 const CONTENDING: f64 = 1e-4;
 const FEWEST: usize = 3;
@@ -26,17 +30,14 @@ const LEADING: f64 = 0.8;
 
 impl Posterior {
     /// What several samplers make of the same evidence: a quick one of every belief, and others of those that are left.
-    pub(in crate::analysis) fn agreed(
-        evidence: &[Evidence],
-        assumptions: &Assumptions,
-        effort: Effort,
-    ) -> Self {
-        Self::of(evidence, assumptions, SCREENING).with_effort(effort).settled()
+    pub(in crate::analysis) fn agreed(evidence: &[Evidence], assumptions: &Assumptions) -> Self {
+        Self::of(evidence, assumptions, SCREENING).settled()
     }
 
     /// The same, with as many other samplers of the beliefs that are left as it takes for them to agree. One, of those that are
     /// worked on, has to do where nothing leads, for then it does not matter by how much; unless it is for want of particles.
     pub(in crate::analysis) fn settled(mut self) -> Self {
+        self = self.with_effort(EFFORT);
         let is_long = self.evidence.len() >= LONG_TRACE && worth_moving(&self.evidence);
         let fewest = if is_long { FEWEST_IF_LONG } else { FEWEST };
         let left = if self.candidates()[0].1 > LEADING { LEFT } else { HOPELESS };
@@ -74,22 +75,18 @@ impl Posterior {
         let anew: Vec<(usize, Belief)> = wanted
             .flat_map(|(index, ((belief, _), _))| (0..samplers).map(move |_| (index, belief.anew())))
             .collect();
-        let follow = |(index, mut belief): (usize, Belief)| {
+        let followed = |(index, mut belief): (usize, Belief)| {
             let prior = self.beliefs[index].1.ln();
             let mut so_far = f64::NEG_INFINITY;
             for end in stages(&self.evidence) {
-                let evidence = &self.evidence[..end];
                 let share = (prior + belief.log_evidence() - so_far).exp();
+                let at_stake = share * belief.at_stake();
+                follow(&mut belief, &self.evidence[..end], share, at_stake);
                 so_far = self.so_far[end - 1];
-                if share < GIVEN_UP {
-                    belief.give_up();
-                    break;
-                }
-                belief.update(evidence, share * belief.at_stake() > HOPELESS, worth_moving(evidence));
             }
             (index, belief)
         };
-        let asked: Vec<_> = anew.into_par_iter().map(follow).collect();
+        let asked: Vec<_> = anew.into_par_iter().map(followed).collect();
         let any = !asked.is_empty();
         asked.into_iter().for_each(|(index, belief)| self.beliefs[index].0.pool(belief));
         self.share_out();
