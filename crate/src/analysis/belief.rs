@@ -8,7 +8,7 @@ use super::draw::Stated;
 use super::evidence::Evidence;
 use super::hypothesis::Hypothesis;
 use super::likelihood::Likelihood;
-use super::prior::{Class, Point};
+use super::prior::{Class, Point, spread};
 use super::replay::Replay;
 use crate::{QuotaKind, Timestamp};
 
@@ -103,8 +103,7 @@ impl Belief {
         seed: u64,
     ) -> Self {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
-        let prior = effort.of(class).prior;
-        let points: Vec<Point> = (0..prior).map(|_| rng.random()).collect();
+        let (points, weights) = spread(effort.of(class).prior, &mut rng);
         let replayed = |point| Replay::new(&class.hypothesis(kind, stated, point), first);
         let particles = points
             .iter()
@@ -118,7 +117,7 @@ impl Belief {
             effort,
             particles,
             points,
-            weights: vec![1.0 / prior as f64; prior],
+            weights,
             luck: Vec::new(),
             shares: Shares::default(),
             log_evidence: 0.0,

@@ -162,3 +162,9 @@ pub(super) fn uniform(luck: u64, index: u64) -> f64 {
 pub(super) fn quarter(luck: u64, index: u32) -> f64 {
     (f64::from((luck >> (16 * index)) as u16) + 0.5) / 65_536.0
 }
+
+/// `luck` with another quarter of this index.
+pub(super) fn with_quarter(luck: u64, index: u32, u: f64) -> u64 {
+    let shift = 16 * index;
+    luck & !(0xffff << shift) | ((u * 65_536.0) as u64) << shift
+}

@@ -10,9 +10,8 @@ use super::quantile::quantile;
 use super::replay::Replay;
 use crate::{Admission, Decision, Limiter, QuotaKind, Timestamp};
 
-/// Particles that are imagined forward, shared by the groups of classes that are left, and the most of one group.
-const PARTICLES: usize = 400;
-const PARTICLES_OF_GROUP: usize = 300;
+/// Particles that are imagined forward, shared by the groups of classes that are left.
+const PARTICLES: usize = 300;
 /// A class below this probability is not worth a probe.
 const NEGLIGIBLE: f64 = 1e-4;
 
@@ -49,7 +48,7 @@ pub(super) fn imagine<'a>(
     }
     let likeliest = groups.iter().map(Group::share).fold(f64::MIN_POSITIVE, f64::max);
     groups.retain(|group| group.share() > NEGLIGIBLE * likeliest);
-    let of_group = (PARTICLES / groups.len().max(1)).min(PARTICLES_OF_GROUP) as f64;
+    let of_group = (PARTICLES / groups.len().max(1)) as f64;
     let worlds = groups.iter().enumerate().flat_map(|(index, group)| {
         let all = group.share();
         let weight = (all / likeliest).powf(sharpness);

@@ -18,7 +18,7 @@ const KINDS: [(QuotaKind, f64); 3] =
 const SOMETHING_ELSE: f64 = 0.05;
 /// Beliefs with less at stake than this are followed, but not worked on; less probable ones not even followed.
 const HOPELESS: f64 = 1e-3;
-const GIVEN_UP: f64 = 1e-9;
+const GIVEN_UP: f64 = 1e-7;
 
 /// Beliefs in every class of every kind of quota, and in none of them.
 #[derive(Clone, Debug)]

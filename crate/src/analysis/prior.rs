@@ -5,6 +5,7 @@
 
 mod bucket;
 mod odd;
+mod spread;
 
 use super::draw::{
     A_MINUTE, CLOCK_ERROR_S, Length, Stated, USUAL_MECHANISMS, USUAL_PERIOD, USUAL_TICKS, USUAL_WINDOWS,
@@ -13,6 +14,8 @@ use super::draw::{
 use super::hypothesis::Hypothesis;
 use super::others::Others;
 use crate::{Admission, Candidate, Mechanism, MechanismId, QuotaKind};
+
+pub(super) use spread::spread;
 
 /// Coordinates of a point.
 pub(super) const DIMENSIONS: usize = 13;
@@ -23,7 +26,7 @@ pub(super) const TOGETHER: [&[usize]; 11] =
     [&[0], &[1], &[4], &[0, 1, 2], &[2], &[3], &[3, 4], &[5, 10], &[6, 7], &[8, 9], &[11, 12]];
 
 /// How often others use the quota at all, and how much of it at most.
-const OTHERS_ARE_ACTIVE: f64 = 0.5;
+const OTHERS_ARE_ACTIVE: f64 = 0.8;
 const OTHERS_SHARE: f64 = 0.4;
 /// How often somebody used the quota in the minute before the first observation. Any request, however small, starts
 /// an anchored window, while other mechanisms are changed only by as much as was used.

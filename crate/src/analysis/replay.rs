@@ -13,6 +13,10 @@ const FAILED_IS_CHARGED: f64 = 0.5;
 /// How often the limiter knows of a request that was rejected although it fits, and others had not used what it needed: what
 /// rejects for no reason mostly asks no limiter.
 const SPURIOUS_IS_KNOWN: f64 = 0.1;
+/// As much for one that does not fit: it may have been rejected for no reason, too.
+pub(super) const REJECTED_IS_KNOWN: f64 = 0.98;
+/// The quarter of luck that decides about it.
+pub(super) const KNOWN: u32 = 3;
 /// What others used longer before the first observation than this has come back.
 const MEMORY_S: f64 = 60.0;
 /// What others have used meanwhile is charged in so many parts at most.
@@ -124,7 +128,8 @@ impl Replay {
             self.settle(evidence, now);
         } else {
             self.note_rejection([fits_first, fits_second, fits], self.first.fits(margin + withheld));
-            if fits < 0.5 || by_others || quarter(luck, 3) < SPURIOUS_IS_KNOWN {
+            let known = if fits < 0.5 { REJECTED_IS_KNOWN } else { SPURIOUS_IS_KNOWN };
+            if by_others || quarter(luck, KNOWN) < known {
                 self.aftermath = self.oddity.rejected(now, self.aftermath, &self.first.limiter);
                 if self.rejected_count {
                     self.charge(evidence, evidence.attempts);

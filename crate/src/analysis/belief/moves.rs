@@ -1,11 +1,13 @@
+use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use super::{Belief, Particle};
+use crate::analysis::draw::{quarter, with_quarter};
 use crate::analysis::evidence::Evidence;
 use crate::analysis::likelihood::Likelihood;
 use crate::analysis::prior::{DIMENSIONS, Point, TOGETHER};
-use crate::analysis::replay::Replay;
+use crate::analysis::replay::{KNOWN, REJECTED_IS_KNOWN, Replay};
 
 /// At most so many observations at a time are thought to have been decided otherwise.
 const LUCK_CHANGED: usize = 3;
@@ -13,21 +15,33 @@ const LUCK_CHANGED: usize = 3;
 /// failed or what others had used, when they did, whether a rejection without a cause counted.
 const WHOLE_LUCK: f64 = 0.25;
 
+/// How often a step that changes what was uncertain concerns whether the limiter knew of a rejection, where that counts: a long
+/// trace has many, of which few were unknown.
+const KNOWN_OTHERWISE: f64 = 0.5;
+
 impl Belief {
     /// One Metropolis step for each particle, and how many of them were taken. The prior is uniform and the steps
-    /// symmetric, so only likelihoods decide. A step changes the hypothesis, or what was uncertain about some
+    /// symmetric but for one, so only likelihoods decide. A step changes the hypothesis, or what was uncertain about some
     /// observations, or both.
     pub(super) fn move_all(&mut self, history: &[Evidence]) -> usize {
         let mut moves = 0;
         let mut rng = Pcg64Mcg::seed_from_u64(self.rng.random());
         let mut luck: Vec<u64> = Vec::with_capacity(history.len());
+        let is_rejected = |index: &usize| history[*index].outcome.is_throttled();
+        let rejected: Vec<usize> = (0..history.len()).filter(is_rejected).collect();
         for index in 0..self.particles.len() {
             let old = &self.points[index];
             let what = rng.random_range(0..3);
             let point = if what == 0 { *old } else { self.proposal(old, &mut rng) };
             luck.clear();
             luck.extend(self.luck.iter().map(|of_observation| of_observation[index]));
-            if what != 1 {
+            let mut log_odds = 0.0;
+            let counts = self.particles[index].replay.rules().1;
+            if what == 0 && counts && rng.random_bool(KNOWN_OTHERWISE) {
+                if let Some(of) = rejected.choose(&mut rng) {
+                    log_odds = known_otherwise(&mut luck[*of], &mut rng);
+                }
+            } else if what != 1 {
                 for _ in 0..rng.random_range(1..=LUCK_CHANGED) {
                     let luck = &mut luck[rng.random_range(0..history.len())];
                     let changed = if rng.random_bool(WHOLE_LUCK) {
@@ -38,7 +52,7 @@ impl Belief {
                     *luck ^= rng.random::<u64>() & changed;
                 }
             }
-            let acceptable = self.particles[index].likelihood.ln() + rng.random::<f64>().ln();
+            let acceptable = self.particles[index].likelihood.ln() + rng.random::<f64>().ln() - log_odds;
             if let Some((replay, likelihood)) = self.replayed(&point, &luck, history, acceptable) {
                 self.particles[index] = Particle { replay, likelihood };
                 self.points[index] = point;
@@ -103,6 +117,19 @@ impl Belief {
         }
         Some((replay, likelihood))
     }
+}
+
+/// Has it that the limiter did not know of a rejection, or that it did, whichever was not so. Returns the log of how much more
+/// probable the way there is than back, beforehand: the correction of Hastings, Biometrika 57 (1970).
+fn known_otherwise(luck: &mut u64, rng: &mut impl Rng) -> f64 {
+    let odds = REJECTED_IS_KNOWN / (1.0 - REJECTED_IS_KNOWN);
+    let (to, odds) = if quarter(*luck, KNOWN) < REJECTED_IS_KNOWN {
+        (REJECTED_IS_KNOWN..1.0, 1.0 / odds)
+    } else {
+        (0.0..REJECTED_IS_KNOWN, odds)
+    };
+    *luck = with_quarter(*luck, KNOWN, rng.random_range(to));
+    odds.ln()
 }
 
 /// By hand where nothing is to be done: the remainder is a call into libm, and most coordinates stay where they are.
