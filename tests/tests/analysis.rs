@@ -62,9 +62,9 @@ fn what_others_used_just_before_is_thought_of() {
         let assumptions = Assumptions { rpm: Some(4), seed, ..Default::default() };
         probability(&analyze(trace.observations(), &assumptions), MechanismId::TokenBucket)
     };
-    let found: Vec<f64> = (1..=6).map(of_seed).collect();
-    // Samplers of one seed or another may lose it all the same; without this, those of most do.
-    assert!(found.iter().filter(|probability| **probability > 1e-3).count() >= 5, "{found:?}");
+    let found: Vec<f64> = (1..=12).map(of_seed).collect();
+    // Samplers of some seeds lose it all the same: about two of three find it, and one of twelve if nobody else is thought of.
+    assert!(found.iter().filter(|probability| **probability > 1e-3).count() > 6, "{found:?}");
 }
 
 /// However improbable a mechanism is, a verdict says what it would be.

@@ -11,7 +11,7 @@ use super::replay::Replay;
 use crate::{Admission, Decision, Limiter, QuotaKind, Timestamp};
 
 /// Particles that are imagined forward, shared by the groups of classes that are left.
-const PARTICLES: usize = 300;
+const PARTICLES: usize = 400;
 /// A class below this probability is not worth a probe.
 const NEGLIGIBLE: f64 = 1e-4;
 

@@ -39,10 +39,10 @@ const TELLING: f64 = 0.5;
 const QUOTA_COST_S: f64 = 6.0;
 /// What it costs that a whole quota is rejected, if rejected requests count, in seconds: what refills has to make up for it.
 const DEBT_COST_S: f64 = 45.0;
-/// What a request costs after so many, in seconds of waiting. It grows with their cube: an analysis follows only so many, and
-/// who does not get on must not waste them.
-const REQUEST_COST_S: f64 = 1.0;
-const REQUESTS: f64 = 50.0;
+/// What a request costs, in seconds of waiting, and twice as much after so many. It grows with their cube: an analysis follows
+/// only so many, and who does not get on must not waste them.
+const REQUEST_COST_S: f64 = 0.5;
+const REQUESTS: f64 = 40.0;
 
 /// The smallest request that makes sense, in tokens.
 pub(super) const SMALLEST: u64 = 24;
@@ -224,7 +224,7 @@ impl Terms {
     }
 
     fn request_cost_s(&self) -> f64 {
-        REQUEST_COST_S * (self.requests as f64 / REQUESTS).powi(3)
+        REQUEST_COST_S * (1.0 + (self.requests as f64 / REQUESTS).powi(3))
     }
 
     /// When a request that leaves at `at` is decided on.
