@@ -54,9 +54,9 @@ fn probabilities_add_up_to_one() {
     assert!((total - 1.0).abs() < 1e-9, "{total}");
 }
 
-/// A bucket that seems to be full may have been used a moment ago: what looks like ticks then is none for sure.
+/// A bucket that seems to be full may have been used by others: what looks like ticks then is none for sure.
 #[test]
-fn what_others_used_just_before_is_thought_of() {
+fn a_bucket_that_others_use_is_not_ruled_out() {
     let trace = Trace::load(FEW_REQUESTS).unwrap();
     let of_seed = |seed| {
         let assumptions = Assumptions { rpm: Some(4), seed, ..Default::default() };

@@ -25,7 +25,8 @@ pub(super) type Point = [f64; DIMENSIONS];
 pub(super) const TOGETHER: [&[usize]; 11] =
     [&[0], &[1], &[4], &[0, 1, 2], &[2], &[3], &[3, 4], &[5, 10], &[6, 7], &[8, 9], &[11, 12]];
 
-/// How often others use the quota at all, and how much of it at most.
+/// How often others use the quota at all, which is the account's and not one program's, and how much of it at most. Who takes
+/// them to be absent takes what they do for another mechanism.
 const OTHERS_ARE_ACTIVE: f64 = 0.8;
 const OTHERS_SHARE: f64 = 0.4;
 /// How often somebody used the quota in the minute before the first observation. Any request, however small, starts

@@ -12,7 +12,7 @@ use crate::analysis::replay::{KNOWN, REJECTED_IS_KNOWN, Replay};
 /// At most so many observations at a time are thought to have been decided otherwise.
 const LUCK_CHANGED: usize = 3;
 /// How often all that was uncertain about one of them changes, instead of a quarter: when it was decided, what it cost if it
-/// failed or what others had used, when they did, whether a rejection without a cause counted.
+/// failed or what others had used, when they did, whether the limiter knew of a rejection.
 const WHOLE_LUCK: f64 = 0.25;
 
 /// How often a step that changes what was uncertain concerns whether the limiter knew of a rejection, where that counts: a long
