@@ -12,10 +12,9 @@ const SEARCH: Effort =
 /// The first probe is small, as a share of the quota and in tokens: it shows how large requests really are.
 const FIRST_SHARE: f64 = 0.02;
 const FIRST_AT_MOST: f64 = 200.0;
-/// The seconds of the minute at which to begin: a turn of the minute soon after first use tells a window that follows the
-/// clock from everything else, and the end of a minute from first use is far from both. Not sooner: that nothing comes back
-/// between the end of the quota and the turn tells a counter from a bucket, and for a minute after that little does.
-const GOOD_SECONDS: [f64; 2] = [30.0, 35.0];
+/// The seconds of the minute at which to begin: a turn of the minute soon after first use tells a window that follows
+/// the clock from everything else, and the end of a minute from first use is far from both.
+const GOOD_SECONDS: [f64; 2] = [39.0, 44.0];
 /// The second one: large enough that the next ones meet the quota, small enough to fit.
 const SECOND_SHARE: f64 = 0.5;
 /// So much later the rest is used, in seconds: what comes back at once comes back at two times in a log, and what is
