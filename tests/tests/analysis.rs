@@ -63,8 +63,8 @@ fn a_bucket_that_others_use_is_not_ruled_out() {
         probability(&analyze(trace.observations(), &assumptions), MechanismId::TokenBucket)
     };
     let found: Vec<f64> = (1..=12).map(of_seed).collect();
-    // Samplers of some seeds lose it all the same: about two of three find it, and one of twelve if nobody else is thought of.
-    assert!(found.iter().filter(|probability| **probability > 1e-3).count() > 6, "{found:?}");
+    // Samplers of some seeds lose it all the same: two of three find it, and one of twelve if nobody else is thought of.
+    assert!(found.iter().filter(|probability| **probability > 1e-3).count() >= 8, "{found:?}");
 }
 
 /// However improbable a mechanism is, a verdict says what it would be.
