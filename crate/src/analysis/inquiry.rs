@@ -23,12 +23,6 @@ const APART_S: f64 = 6.0;
 /// A leader must still lead after so many probes in a row that were chosen to refute it, before it is announced. More cost
 /// time and find out little: the check that follows finds more.
 const CHALLENGES: usize = 1;
-/// It is announced if no more than this share of the doubt that is allowed is left then: samplers scatter, and a check that
-/// is repeated until one of them is sure enough would find one.
-const SCATTER: f64 = 0.5;
-/// A check is put off for at most so many probes until the search has no more doubt than that either; for as many more after
-/// each that found too much: the search knows by then what checks find.
-const PATIENCE: usize = 4;
 /// Class probabilities are raised to these powers while challenging, and once somebody is as probable as this: or else
 /// little is to be found out about those that are left.
 const CHALLENGE_SHARPNESS: f64 = 0.4;
@@ -58,8 +52,6 @@ pub struct Inquiry {
     posterior: Option<Posterior>,
     leader: Option<Candidate>,
     led: usize,
-    /// How many checks found too much doubt, or too little to act upon.
-    failed: usize,
     /// How many observations there were when what was as good as refuted was asked about again.
     renewed: usize,
     /// How many of its probes were to narrow down what is known of the leader.
@@ -89,7 +81,6 @@ impl Inquiry {
             posterior: None,
             leader: None,
             led: 0,
-            failed: 0,
             renewed: 0,
             narrowed: 0,
             verdict: None,
@@ -122,7 +113,7 @@ impl Inquiry {
             self.led = 0;
             self.note_leader();
         }
-        if self.led > CHALLENGES && self.is_worth_checking() && !self.narrows_down() {
+        if self.led > CHALLENGES && !self.narrows_down() {
             self.check();
         }
     }
@@ -244,7 +235,6 @@ impl Inquiry {
         }
         self.posterior = Some(posterior.with_effort(SEARCH));
         if self.verdict.is_none() {
-            self.failed += 1;
             self.led = 0;
             self.note_leader();
         }
@@ -257,18 +247,7 @@ impl Inquiry {
     /// Whether the leader may be announced, by what a posterior thinks of it.
     fn agrees(&self, posterior: &Posterior) -> bool {
         let (leader, probability) = posterior.candidates()[0];
-        self.leader == Some(leader) && probability >= 1.0 - self.doubt()
-    }
-
-    /// A check is worth its price once the search has no more doubt than a check may, or does not get there.
-    fn is_worth_checking(&self) -> bool {
-        let is_stuck = self.led > CHALLENGES + PATIENCE * (1 + self.failed);
-        is_stuck || self.posterior.as_ref().is_some_and(|posterior| self.agrees(posterior))
-    }
-
-    /// What may be left of doubt in what is announced.
-    fn doubt(&self) -> f64 {
-        (1.0 - self.assumptions.confidence) * SCATTER
+        self.leader == Some(leader) && self.is_sure(probability)
     }
 
     /// Requests that are missing until the quota of requests, if only that is known, should reject one.

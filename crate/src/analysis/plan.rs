@@ -41,7 +41,7 @@ const QUOTA_COST_S: f64 = 6.0;
 const DEBT_COST_S: f64 = 45.0;
 /// What a request costs, in seconds of waiting, and twice as much after so many. It grows with their cube: an analysis follows
 /// only so many, and who does not get on must not waste them.
-const REQUEST_COST_S: f64 = 0.5;
+const REQUEST_COST_S: f64 = 0.3;
 const REQUESTS: f64 = 40.0;
 
 /// The smallest request that makes sense, in tokens.
