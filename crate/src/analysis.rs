@@ -25,6 +25,7 @@ mod words;
 
 use std::ops::RangeInclusive;
 
+pub(crate) use inquiry::{CHALLENGE_PHASE, SEARCH_PHASE};
 pub use inquiry::{Inquiry, Next};
 pub(crate) use noise::Noise;
 pub use plan::Probe;
@@ -89,10 +90,14 @@ impl Assumptions {
     }
 }
 
-/// What the observations show about the quota's mechanism.
+/// What the observations show about the quota's mechanism. Of an adaptive measurement that is what it announced: the search
+/// that chose its probes is followed again.
 ///
 /// Never fails: a trace that shows nothing gives a verdict that says so.
 pub fn analyze(observations: &[Observation], assumptions: &Assumptions) -> Verdict {
+    if let Some(inquiry) = Inquiry::retraced(observations, assumptions) {
+        return inquiry.verdict();
+    }
     let evidence = Evidence::from_observations(observations);
     let posterior = Posterior::agreed(&evidence, assumptions);
     conclude(observations, assumptions, &evidence, &posterior)

@@ -87,6 +87,16 @@ fn same_seed_same_verdict() {
 }
 
 #[test]
+fn an_adaptive_trace_shows_what_was_announced() {
+    for seed in 0..4 {
+        let (run, observations) = Run::traced(Set::Usual.truth(seed), true).unwrap();
+        let Truth { tpm, rpm, seed, .. } = run.truth;
+        let again = analyze(&observations, &Assumptions { tpm, rpm, seed, ..Default::default() });
+        assert_eq!(serde_json::to_value(again).unwrap(), serde_json::to_value(run.verdict).unwrap());
+    }
+}
+
+#[test]
 fn where_nothing_was_rejected_nothing_is_claimed() {
     let trace = Trace::load(NOVA_PRO).unwrap();
     let admitted: Vec<_> =

@@ -1,3 +1,5 @@
+use std::slice;
+
 use super::belief::Effort;
 use super::evidence::Evidence;
 use super::plan::{BIAS_OF_THE_BEST, Probe, SMALLEST, Terms, next_probe};
@@ -40,6 +42,10 @@ const REFINE_EVERY: usize = 8;
 /// refuted is asked about again where nothing leads, and before a check, but only after so many more.
 const LONG_SEARCH: usize = 30;
 const RENEW_EVERY: usize = 20;
+
+/// The phases, in a trace, whose requests an inquiry chose: to find out more, and to refute the leading mechanism.
+pub(crate) const SEARCH_PHASE: &str = "search";
+pub(crate) const CHALLENGE_PHASE: &str = "challenge";
 
 /// The adaptive measurement: after each observation, the next probe, until the mechanism is known or refuted.
 ///
@@ -87,6 +93,17 @@ impl Inquiry {
         }
     }
 
+    /// The inquiry that chose the probes of a trace, as it was after them: `None` if none did, or if the trace is too long.
+    pub(super) fn retraced(observations: &[Observation], assumptions: &Assumptions) -> Option<Self> {
+        let is_chosen = |it: &Observation| [SEARCH_PHASE, CHALLENGE_PHASE].contains(&&*it.phase);
+        let is_one = observations.len() <= MOST_REQUESTS && observations.iter().any(is_chosen);
+        is_one.then(|| {
+            let mut inquiry = Self::new(assumptions.clone(), SMALLEST);
+            observations.iter().for_each(|observation| inquiry.observe(slice::from_ref(observation)));
+            inquiry
+        })
+    }
+
     /// Takes in what was observed since the last time, in order: what is said of a leader is said of all of it.
     pub fn observe(&mut self, observations: &[Observation]) {
         let Some(first) = observations.first() else { return };
@@ -118,8 +135,8 @@ impl Inquiry {
         }
     }
 
-    /// What it announces once it is done, and before what can be said so far: what [`analyze`](crate::analyze) finds in what was
-    /// observed, if the search has not found otherwise.
+    /// What it announces once it is done, and before what can be said so far: what other samplers find in what was observed, if
+    /// the search has not found otherwise.
     pub fn verdict(&self) -> Verdict {
         self.verdict.clone().unwrap_or_else(|| {
             let evidence = Evidence::from_observations(&self.observations);

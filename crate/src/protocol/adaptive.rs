@@ -1,7 +1,7 @@
 use super::check_quotas;
 use super::pace::{Pace, send_at};
 use crate::accounting::is_about_mechanism;
-use crate::analysis::MOST_REQUESTS;
+use crate::analysis::{CHALLENGE_PHASE, MOST_REQUESTS, SEARCH_PHASE};
 use crate::{BedrockTpmTester, Inquiry, Next, Result, Settings, Timestamp};
 
 /// Minutes of the endpoint's time after which an inquiry gives up.
@@ -54,8 +54,8 @@ impl Adaptive {
         let mut may_go_on = true;
         while may_go_on {
             let (phase, probe) = match pace.think(|from| inquiry.next(from)) {
-                Next::Search(probe) => ("search", probe),
-                Next::Challenge(probe) => ("challenge", probe),
+                Next::Search(probe) => (SEARCH_PHASE, probe),
+                Next::Challenge(probe) => (CHALLENGE_PHASE, probe),
                 Next::Done => break,
             };
             if probe.at > self.deadline || tester.trace().observations().len() >= MOST_REQUESTS {
