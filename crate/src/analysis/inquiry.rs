@@ -95,13 +95,15 @@ impl Inquiry {
 
     /// The inquiry that chose the probes of a trace, as it was after them: `None` if none did, or if the trace is too long.
     pub(super) fn retraced(observations: &[Observation], assumptions: &Assumptions) -> Option<Self> {
-        let is_chosen = |it: &Observation| [SEARCH_PHASE, CHALLENGE_PHASE].contains(&&*it.phase);
+        let is_chosen = |it: &Observation| matches!(&*it.phase, SEARCH_PHASE | CHALLENGE_PHASE);
         let is_one = observations.len() <= MOST_REQUESTS && observations.iter().any(is_chosen);
-        is_one.then(|| {
-            let mut inquiry = Self::new(assumptions.clone(), SMALLEST);
-            observations.iter().for_each(|observation| inquiry.observe(slice::from_ref(observation)));
-            inquiry
-        })
+        is_one.then(|| Self::new(assumptions.clone(), SMALLEST).resumed(observations))
+    }
+
+    /// The same after what was observed before it began, one after the other.
+    pub(crate) fn resumed<'a>(mut self, observations: impl IntoIterator<Item = &'a Observation>) -> Self {
+        observations.into_iter().for_each(|observation| self.observe(slice::from_ref(observation)));
+        self
     }
 
     /// Takes in what was observed since the last time, in order: what is said of a leader is said of all of it.
@@ -242,7 +244,8 @@ impl Inquiry {
         let Some(followed) = self.posterior.take() else { return };
         let evidence = Evidence::from_observations(&self.observations);
         let posterior = followed.counted_as_one().settled();
-        if self.agrees(&posterior) {
+        let (leader, probability) = posterior.candidates()[0];
+        if self.leader == Some(leader) && self.is_sure(probability) {
             if self.narrowed < NARROWING && self.is_vague(&evidence, &posterior) {
                 self.narrowed += 1;
             } else {
@@ -259,12 +262,6 @@ impl Inquiry {
 
     fn concluded(&self, evidence: &[Evidence], posterior: &Posterior) -> Verdict {
         conclude(&self.observations, &self.assumptions, evidence, posterior)
-    }
-
-    /// Whether the leader may be announced, by what a posterior thinks of it.
-    fn agrees(&self, posterior: &Posterior) -> bool {
-        let (leader, probability) = posterior.candidates()[0];
-        self.leader == Some(leader) && self.is_sure(probability)
     }
 
     /// Requests that are missing until the quota of requests, if only that is known, should reject one.

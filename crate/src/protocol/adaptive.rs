@@ -47,9 +47,8 @@ impl Adaptive {
     /// A budget error if the budget does not allow a single request; a setup error if requests keep failing or
     /// none is answered; an output error if the trace cannot be written. What was observed before is in the trace.
     pub async fn run(&self, tester: &mut BedrockTpmTester) -> Result<()> {
-        let mut inquiry = Inquiry::new(tester.assumptions(), tester.largest_probe());
         let observed = tester.trace().observations().iter().filter(|it| is_about_mechanism(it));
-        observed.for_each(|observation| inquiry.observe(std::slice::from_ref(observation)));
+        let mut inquiry = Inquiry::new(tester.assumptions(), tester.largest_probe()).resumed(observed);
         let mut pace = Pace::new(tester.clock());
         let mut may_go_on = true;
         while may_go_on {
