@@ -6,7 +6,7 @@ use super::plan::{BIAS_OF_THE_BEST, Probe, SMALLEST, Terms, next_probe};
 use super::posterior::Posterior;
 use super::{Assumptions, MOST_REQUESTS, conclude, rank};
 use crate::trace::mean_latency_s;
-use crate::{Candidate, Conclusion, Observation, Timestamp, Verdict};
+use crate::{Candidate, Conclusion, Observation, QuotaKind, Timestamp, Verdict};
 
 /// While searching; the announcement is checked with other particles, drawn anew.
 const SEARCH: Effort =
@@ -34,6 +34,9 @@ const LATE: f64 = 0.9;
 /// not more than so many.
 const WASTED: f64 = 0.25;
 const NARROWING: usize = 8;
+/// Of the doubt that is allowed, a verdict on a quota of requests may have so much: of so few of them samplers say different
+/// things.
+const DOUBT_IN_REQUESTS: f64 = 0.5;
 /// The longest wait for a challenge, in seconds.
 const CHALLENGE_WAIT_S: f64 = 5.0;
 /// The probabilities of what is left are worked out once more after so many observations without a leader.
@@ -164,7 +167,7 @@ impl Inquiry {
     fn note_leader(&mut self) {
         let Some(posterior) = &self.posterior else { return };
         let (leader, probability) = posterior.candidates()[0];
-        let leads = self.is_sure(probability);
+        let leads = self.is_sure(posterior, probability);
         self.led = match leads {
             true if self.leader == Some(leader) => self.led + 1,
             true => 1,
@@ -245,7 +248,7 @@ impl Inquiry {
         let evidence = Evidence::from_observations(&self.observations);
         let posterior = followed.counted_as_one().settled();
         let (leader, probability) = posterior.candidates()[0];
-        if self.leader == Some(leader) && self.is_sure(probability) {
+        if self.leader == Some(leader) && self.is_sure(&posterior, probability) {
             if self.narrowed < NARROWING && self.is_vague(&evidence, &posterior) {
                 self.narrowed += 1;
             } else {
@@ -277,8 +280,12 @@ impl Inquiry {
         rank(posterior, evidence, &self.observations)[0].sure_share() < 1.0 - WASTED
     }
 
-    fn is_sure(&self, probability: f64) -> bool {
-        probability >= self.assumptions.confidence
+    fn is_sure(&self, posterior: &Posterior, probability: f64) -> bool {
+        let part = match posterior.likeliest_kind().0 {
+            QuotaKind::Requests => DOUBT_IN_REQUESTS,
+            QuotaKind::Tokens | QuotaKind::TokensPerDay => 1.0,
+        };
+        probability >= 1.0 - part * (1.0 - self.assumptions.confidence)
     }
 
     fn quota(&self) -> f64 {

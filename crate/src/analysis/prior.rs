@@ -33,6 +33,8 @@ const OTHERS_SHARE: f64 = 0.4;
 /// an anchored window, while other mechanisms are changed only by as much as was used.
 const WINDOW_STARTED_BEFORE: f64 = 0.5;
 const USED_BEFORE: f64 = 0.02;
+/// The same of a quota of requests, of which one is a large part: when it comes back shifts all that follows.
+const REQUESTED_BEFORE: f64 = 0.1;
 const REJECTED_COUNT: f64 = 0.2;
 /// How often a request is admitted as long as anything is left.
 const UNTIL_EXHAUSTED: f64 = 0.15;
@@ -199,10 +201,11 @@ impl Class {
         } else {
             Others::default()
         };
-        let exposed =
-            if matches!(self, Self::AnchoredWindow(_)) { WINDOW_STARTED_BEFORE } else { USED_BEFORE };
-        let before = (before < exposed)
-            .then(|| (60.0 * before / exposed, (used.powi(3) * (ceiling + 1) as f64) as u64));
+        let exposed = self.exposed(kind);
+        let before = (before < exposed).then(|| {
+            let used = (used.powi(3) * (ceiling + 1) as f64) as u64;
+            (60.0 * before / exposed, used.max(kind.cost(0)))
+        });
         Hypothesis {
             kind,
             mechanism,
@@ -216,6 +219,15 @@ impl Class {
                 Self::TwoAtOnce => Some((kind, burst_limit(ceiling, [rate, period, second, other]))),
                 _ => second_quota(kind, mechanism, stated, [second, other]),
             },
+        }
+    }
+
+    /// How often somebody had used such a quota in the minute before the first observation.
+    fn exposed(self, kind: QuotaKind) -> f64 {
+        match (self, kind) {
+            (Self::AnchoredWindow(_), _) => WINDOW_STARTED_BEFORE,
+            (_, QuotaKind::Requests) => REQUESTED_BEFORE,
+            _ => USED_BEFORE,
         }
     }
 
