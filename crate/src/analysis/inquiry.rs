@@ -37,8 +37,6 @@ const NARROWING: usize = 8;
 /// Of the doubt that is allowed, a verdict on a quota of requests may have so much: of so few of them samplers say different
 /// things.
 const DOUBT_IN_REQUESTS: f64 = 0.5;
-/// So much of it may be that it is none of the mechanisms: how probable that is beforehand is a guess.
-const DOUBT_OF_NONE: f64 = 0.4;
 /// The longest wait for a challenge, in seconds.
 const CHALLENGE_WAIT_S: f64 = 5.0;
 /// The probabilities of what is left are worked out once more after so many observations without a leader.
@@ -168,8 +166,8 @@ impl Inquiry {
 
     fn note_leader(&mut self) {
         let Some(posterior) = &self.posterior else { return };
-        let leader = posterior.candidates()[0].0;
-        let leads = self.is_sure(posterior);
+        let (leader, probability) = posterior.candidates()[0];
+        let leads = self.is_sure(posterior, probability);
         self.led = match leads {
             true if self.leader == Some(leader) => self.led + 1,
             true => 1,
@@ -249,7 +247,8 @@ impl Inquiry {
         let Some(followed) = self.posterior.take() else { return };
         let evidence = Evidence::from_observations(&self.observations);
         let posterior = followed.counted_as_one().settled();
-        if self.leader == Some(posterior.candidates()[0].0) && self.is_sure(&posterior) {
+        let (leader, probability) = posterior.candidates()[0];
+        if self.leader == Some(leader) && self.is_sure(&posterior, probability) {
             if self.narrowed < NARROWING && self.is_vague(&evidence, &posterior) {
                 self.narrowed += 1;
             } else {
@@ -281,16 +280,12 @@ impl Inquiry {
         rank(posterior, evidence, &self.observations)[0].sure_share() < 1.0 - WASTED
     }
 
-    fn is_sure(&self, posterior: &Posterior) -> bool {
-        let (leader, probability) = posterior.candidates()[0];
-        let allowed = 1.0 - self.assumptions.confidence;
+    fn is_sure(&self, posterior: &Posterior, probability: f64) -> bool {
         let part = match posterior.likeliest_kind().0 {
             QuotaKind::Requests => DOUBT_IN_REQUESTS,
             QuotaKind::Tokens | QuotaKind::TokensPerDay => 1.0,
         };
-        let may_be_none =
-            leader != Candidate::SomethingElse && posterior.something_else() > DOUBT_OF_NONE * allowed;
-        1.0 - probability <= part * allowed && !may_be_none
+        probability >= 1.0 - part * (1.0 - self.assumptions.confidence)
     }
 
     fn quota(&self) -> f64 {

@@ -183,7 +183,7 @@ impl Posterior {
         self.beliefs().map(|(belief, share)| share * belief.rejected_count()).sum()
     }
 
-    pub(super) fn something_else(&self) -> f64 {
+    fn something_else(&self) -> f64 {
         self.shares.something_else + self.sum(|belief| belief.class.candidate() == Candidate::SomethingElse)
     }
 
