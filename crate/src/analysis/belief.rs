@@ -103,7 +103,7 @@ impl Belief {
         seed: u64,
     ) -> Self {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
-        let (points, weights) = spread((class, kind), effort.of(class).prior, &mut rng);
+        let (points, weights) = spread(class, stated.is_of_requests(kind), effort.of(class).prior, &mut rng);
         let replayed = |point| Replay::new(&class.hypothesis(kind, stated, point), first);
         let particles = points
             .iter()

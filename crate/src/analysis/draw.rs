@@ -48,6 +48,11 @@ impl Stated {
             QuotaKind::TokensPerDay => None,
         }
     }
+
+    /// Whether a quota of this kind is one of requests, and stated.
+    pub(super) fn is_of_requests(self, kind: QuotaKind) -> bool {
+        kind == QuotaKind::Requests && self.rpm.is_some()
+    }
 }
 
 /// The other quota a minute: as often as not of the same mechanism as the first, or of a usual one.

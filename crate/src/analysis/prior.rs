@@ -33,7 +33,7 @@ const OTHERS_SHARE: f64 = 0.4;
 /// an anchored window, while other mechanisms are changed only by as much as was used.
 const WINDOW_STARTED_BEFORE: f64 = 0.5;
 const USED_BEFORE: f64 = 0.02;
-/// The same of a quota of requests, of which one is a large part: when it comes back shifts all that follows.
+/// The same of a stated quota of requests, of which one may be a large part: when it comes back shifts all that follows.
 const REQUESTED_BEFORE: f64 = 0.1;
 const REJECTED_COUNT: f64 = 0.2;
 /// How often a request is admitted as long as anything is left.
@@ -201,10 +201,11 @@ impl Class {
         } else {
             Others::default()
         };
-        let exposed = self.exposed(kind);
+        let of_requests = stated.is_of_requests(kind);
+        let exposed = self.exposed(of_requests);
         let before = (before < exposed).then(|| {
             let used = (used.powi(3) * (ceiling + 1) as f64) as u64;
-            (60.0 * before / exposed, used.max(kind.cost(0)))
+            (60.0 * before / exposed, used.max(u64::from(of_requests)))
         });
         Hypothesis {
             kind,
@@ -222,11 +223,11 @@ impl Class {
         }
     }
 
-    /// How often somebody had used such a quota in the minute before the first observation.
-    fn exposed(self, kind: QuotaKind) -> f64 {
-        match (self, kind) {
-            (Self::AnchoredWindow(_), _) => WINDOW_STARTED_BEFORE,
-            (_, QuotaKind::Requests) => REQUESTED_BEFORE,
+    /// How often somebody had used such a quota, if it is a stated one `of_requests` or not, just before the first observation.
+    fn exposed(self, of_requests: bool) -> f64 {
+        match self {
+            Self::AnchoredWindow(_) => WINDOW_STARTED_BEFORE,
+            _ if of_requests => REQUESTED_BEFORE,
             _ => USED_BEFORE,
         }
     }

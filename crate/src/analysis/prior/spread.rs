@@ -1,7 +1,6 @@
 use rand::{Rng, RngExt};
 
 use super::{Class, OTHERS_ARE_ACTIVE, Point, REJECTED_COUNT};
-use crate::QuotaKind;
 
 /// Where few particles would come near a truth, more are drawn there than it is probable, and each weighs less.
 #[derive(Clone, Copy)]
@@ -18,17 +17,19 @@ const OTHERS: Stratum = Stratum { coordinate: 6, part: OTHERS_ARE_ACTIVE, drawn:
 const BEFORE: usize = 8;
 const DRAWN_BEFORE: f64 = 0.5;
 
-/// So many points of the cube for a class of a kind of quota, with their weights, which add up to 1.
+/// So many points of the cube for a class of a quota, which may be a stated one `of_requests`, with their weights, which add up
+/// to 1.
 ///
 /// Importance sampling. Source: Kahn and Marshall, "Methods of reducing sample size in Monte Carlo computations", J. Oper.
 /// Res. Soc. Am. 1 (1953).
 pub(in crate::analysis) fn spread(
-    (class, kind): (Class, QuotaKind),
+    class: Class,
+    of_requests: bool,
     count: usize,
     rng: &mut impl Rng,
 ) -> (Vec<Point>, Vec<f64>) {
-    let part = class.exposed(kind);
-    let drawn = if kind == QuotaKind::Requests { DRAWN_BEFORE } else { part };
+    let part = class.exposed(of_requests);
+    let drawn = if of_requests { DRAWN_BEFORE } else { part };
     let strata = [REJECTED, OTHERS, Stratum { coordinate: BEFORE, part, drawn }];
     let (points, weights): (Vec<_>, Vec<_>) = (0..count).map(|_| weighted(rng.random(), strata)).unzip();
     let total: f64 = weights.iter().sum();
