@@ -166,14 +166,13 @@ impl Inquiry {
 
     fn note_leader(&mut self) {
         let Some(posterior) = &self.posterior else { return };
-        let (leader, probability) = posterior.candidates()[0];
-        let leads = self.is_sure(posterior, probability);
-        self.led = match leads {
-            true if self.leader == Some(leader) => self.led + 1,
-            true => 1,
-            false => 0,
+        let leader = self.sure_of(posterior);
+        self.led = match leader {
+            Some(_) if self.leader == leader => self.led + 1,
+            Some(_) => 1,
+            None => 0,
         };
-        self.leader = leads.then_some(leader);
+        self.leader = leader;
     }
 
     /// The probe to send at `now` or later.
@@ -247,8 +246,7 @@ impl Inquiry {
         let Some(followed) = self.posterior.take() else { return };
         let evidence = Evidence::from_observations(&self.observations);
         let posterior = followed.counted_as_one().settled();
-        let (leader, probability) = posterior.candidates()[0];
-        if self.leader == Some(leader) && self.is_sure(&posterior, probability) {
+        if self.leader.is_some() && self.leader == self.sure_of(&posterior) {
             if self.narrowed < NARROWING && self.is_vague(&evidence, &posterior) {
                 self.narrowed += 1;
             } else {
@@ -280,12 +278,14 @@ impl Inquiry {
         rank(posterior, evidence, &self.observations)[0].sure_share() < 1.0 - WASTED
     }
 
-    fn is_sure(&self, posterior: &Posterior, probability: f64) -> bool {
+    /// What leads, if it is as probable as a verdict must be.
+    fn sure_of(&self, posterior: &Posterior) -> Option<Candidate> {
+        let (leader, probability) = posterior.candidates()[0];
         let part = match posterior.likeliest_kind().0 {
             QuotaKind::Requests => DOUBT_IN_REQUESTS,
             QuotaKind::Tokens | QuotaKind::TokensPerDay => 1.0,
         };
-        probability >= 1.0 - part * (1.0 - self.assumptions.confidence)
+        (probability >= 1.0 - part * (1.0 - self.assumptions.confidence)).then_some(leader)
     }
 
     fn quota(&self) -> f64 {

@@ -3,6 +3,7 @@
 //! A point of the unit cube stands for one hypothesis of a class; the prior is uniform over the cube. So a sampler
 //! can wander through it symmetrically without knowing what the coordinates mean.
 
+mod before;
 mod bucket;
 mod odd;
 mod spread;
@@ -29,12 +30,6 @@ pub(super) const TOGETHER: [&[usize]; 11] =
 /// them to be absent takes what they do for another mechanism.
 const OTHERS_ARE_ACTIVE: f64 = 0.8;
 const OTHERS_SHARE: f64 = 0.4;
-/// How often somebody used the quota in the minute before the first observation. Any request, however small, starts
-/// an anchored window, while other mechanisms are changed only by as much as was used.
-const WINDOW_STARTED_BEFORE: f64 = 0.5;
-const USED_BEFORE: f64 = 0.02;
-/// The same of a stated quota of requests, of which one may be a large part: when it comes back shifts all that follows.
-const REQUESTED_BEFORE: f64 = 0.1;
 const REJECTED_COUNT: f64 = 0.2;
 /// How often a request is admitted as long as anything is left.
 const UNTIL_EXHAUSTED: f64 = 0.15;
@@ -201,12 +196,7 @@ impl Class {
         } else {
             Others::default()
         };
-        let of_requests = stated.is_of_requests(kind);
-        let exposed = self.exposed(of_requests);
-        let before = (before < exposed).then(|| {
-            let used = (used.powi(3) * (ceiling + 1) as f64) as u64;
-            (60.0 * before / exposed, used.max(u64::from(of_requests)))
-        });
+        let before = self.before(stated.is_of_requests(kind), ceiling, [before, used]);
         Hypothesis {
             kind,
             mechanism,
@@ -220,15 +210,6 @@ impl Class {
                 Self::TwoAtOnce => Some((kind, burst_limit(ceiling, [rate, period, second, other]))),
                 _ => second_quota(kind, mechanism, stated, [second, other]),
             },
-        }
-    }
-
-    /// How often somebody had used such a quota, if it is a stated one `of_requests` or not, just before the first observation.
-    fn exposed(self, of_requests: bool) -> f64 {
-        match self {
-            Self::AnchoredWindow(_) => WINDOW_STARTED_BEFORE,
-            _ if of_requests => REQUESTED_BEFORE,
-            _ => USED_BEFORE,
         }
     }
 
